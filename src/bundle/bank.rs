@@ -1,0 +1,106 @@
+//! The tensors of a bundle, mapped from `bank.safetensors`.
+
+use super::map;
+use crate::error::{Error, Result};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use memmap2::Mmap;
+use rayon::prelude::*;
+use safetensors::{Dtype, SafeTensors};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// An opened bank. Tensors taken from it keep the mapping alive.
+#[derive(Debug)]
+pub struct Bank {
+    path: PathBuf,
+    map: Arc<Mmap>,
+}
+
+impl Bank {
+    /// Maps a bank and checks its header.
+    ///
+    /// # Errors
+    /// If the file cannot be mapped, or it is not a safetensors file of consistent sizes.
+    pub fn open(path: &Path) -> Result<Self> {
+        let map = map(path)?;
+        SafeTensors::deserialize(&map).map_err(|e| Error::file(path, format!("not a safetensors file: {e}")))?;
+        Ok(Self { path: path.to_owned(), map: Arc::new(map) })
+    }
+
+    /// The shape of a tensor, if there is one of that name.
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        let tensors = SafeTensors::deserialize(&self.map).ok()?;
+        tensors.tensor(name).ok().map(|tensor| tensor.shape().to_vec())
+    }
+
+    /// An f16 tensor of the expected shape, left where it is in the file.
+    ///
+    /// # Errors
+    /// If it is missing, of another type or shape, or holds a value that is not finite.
+    pub fn halves(&self, name: &str, shape: &[usize]) -> Result<Halves> {
+        let range = self.locate(name, Dtype::F16, shape)?;
+        let bytes = &self.map[range.clone()];
+        let values: &[f16] = bytemuck::try_cast_slice(bytes)
+            .map_err(|e| Error::file(&self.path, format!("tensor '{name}' is not aligned: {e}")))?;
+        // The exponent's bits are all set for infinities and NaN, and for nothing else.
+        let finite = |values: &[f16]| values.iter().all(|value| value.to_bits() & 0x7c00 != 0x7c00);
+        if !values.par_chunks(1 << 16).all(finite) {
+            return Err(self.wrong(name, "holds values that are not finite"));
+        }
+        Ok(Halves { map: self.map.clone(), range })
+    }
+
+    /// A small tensor as f32 values, whether it is stored as f32 or f16.
+    ///
+    /// # Errors
+    /// As [`Bank::halves`].
+    pub fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let range = self.locate(name, Dtype::F32, shape)?;
+        let values: Vec<f32> =
+            self.map[range].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(self.wrong(name, "holds values that are not finite"));
+        }
+        Ok(values)
+    }
+
+    fn locate(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>> {
+        let tensors = SafeTensors::deserialize(&self.map).map_err(|e| Error::file(&self.path, e.to_string()))?;
+        let tensor = tensors.tensor(name).map_err(|_| self.wrong(name, "is missing"))?;
+        if tensor.dtype() != dtype || tensor.shape() != shape {
+            return Err(self.wrong(
+                name,
+                &format!("expected {dtype:?} {shape:?}, found {:?} {:?}", tensor.dtype(), tensor.shape()),
+            ));
+        }
+        let start = tensor.data().as_ptr() as usize - self.map.as_ptr() as usize;
+        Ok(start..start + tensor.data().len())
+    }
+
+    fn wrong(&self, name: &str, problem: &str) -> Error {
+        Error::file(&self.path, format!("tensor '{name}': {problem}"))
+    }
+}
+
+/// An f16 tensor in a mapped bank, checked to be finite and aligned.
+#[derive(Clone, Debug)]
+pub struct Halves {
+    map: Arc<Mmap>,
+    range: Range<usize>,
+}
+
+impl Halves {
+    /// The values, in row-major order.
+    pub fn values(&self) -> &[f16] {
+        bytemuck::cast_slice(&self.map[self.range.clone()])
+    }
+
+    /// The values converted to f32.
+    pub fn to_floats(&self) -> Vec<f32> {
+        let mut floats = vec![0.0; self.values().len()];
+        self.values().convert_to_f32_slice(&mut floats);
+        floats
+    }
+}

@@ -1,0 +1,201 @@
+//! `bundle.json`.
+
+use crate::frame::InputSpec;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The bundle format that this version writes and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// Everything that a bundle says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the layout.
+    pub format: u32,
+    /// What is inspected, for people.
+    pub name: String,
+    /// The method: `cpr`, ...
+    pub method: String,
+    /// The preset that its parameters started from.
+    pub preset: String,
+    /// The network that the features come from.
+    pub backbone: BackboneInfo,
+    /// What the network wants to see.
+    pub input: InputSpec,
+    /// Every number of the method.
+    pub params: serde_json::Value,
+    /// What a score means.
+    pub calibration: Calibration,
+    /// How it was made.
+    pub training: Training,
+    /// The other files of the bundle.
+    pub files: BTreeMap<String, FileInfo>,
+}
+
+/// The backbone of a bundle.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BackboneInfo {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its ONNX file.
+    pub sha256: String,
+    /// SPDX identifier of its licence.
+    pub licence: String,
+    /// The layers in use, finest first.
+    pub layers: Vec<String>,
+}
+
+/// Where normal ends, and how that was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Image scores from here on are anomalous (0.5 on the normalised scale).
+    pub threshold: f64,
+    /// The image score that is 0 on the normalised scale.
+    pub min: f64,
+    /// The image score that is 1 on the normalised scale.
+    pub max: f64,
+    /// The same for the values of the anomaly map.
+    pub map: ScoreRange,
+    /// Quantiles of the image scores of normal images.
+    pub quantiles: Vec<Quantile>,
+    /// How the numbers were obtained, for people.
+    pub obtained: String,
+}
+
+/// The raw values that are 0, 0.5 and 1 on the normalised scale.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRange {
+    /// Normalised 0.
+    pub min: f64,
+    /// Normalised 0.5.
+    pub threshold: f64,
+    /// Normalised 1.
+    pub max: f64,
+}
+
+/// A share of the normal images and the score that it does not exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantile {
+    /// Share, 0 to 1.
+    pub share: f64,
+    /// Score.
+    pub score: f64,
+}
+
+/// How a bundle was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Training {
+    /// Number of good images.
+    pub images: usize,
+    /// Images that could not be read and were left out.
+    pub skipped: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Training steps of the learned branch; 0: none.
+    pub steps: usize,
+    /// The training folder.
+    pub dataset: String,
+    /// Day, ISO 8601.
+    pub date: String,
+    /// Version of this software.
+    pub version: String,
+}
+
+/// Size and hash of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileInfo {
+    /// SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// Size.
+    pub bytes: u64,
+}
+
+impl ScoreRange {
+    /// The range from `min` over `threshold` to the value as far above the threshold as `min` is below.
+    pub fn around(threshold: f64, min: f64) -> Self {
+        // A threshold at or below the minimum still needs a scale with a direction.
+        let half = (threshold - min).max(threshold.abs() * 1e-3).max(f64::MIN_POSITIVE * 1e16);
+        Self { min: threshold - half, threshold, max: threshold + half }
+    }
+
+    /// The raw value on the normalised scale, 0 to 1, with the threshold at 0.5.
+    pub fn normalise(&self, raw: f64) -> f64 {
+        ((raw - self.min) / (self.max - self.min)).clamp(0.0, 1.0)
+    }
+
+    /// The same scale for another threshold in the units of `from`; keeps the distance to the minimum in proportion.
+    pub fn moved(&self, from: &Self, threshold: f64) -> Self {
+        let ratio = (threshold - from.threshold) / (from.threshold - from.min);
+        Self::around(self.threshold + ratio * (self.threshold - self.min), self.min)
+    }
+
+    fn check(&self, name: &str) -> Result<(), String> {
+        let Self { min, threshold, max } = *self;
+        let middle = 0.5 * (min + max);
+        let finite = [min, threshold, max].iter().all(|v| v.is_finite());
+        if !finite || !(min < threshold && threshold < max) || (middle - threshold).abs() > 1e-6 * (max - min) {
+            return Err(format!(
+                "{name}: expected finite min < threshold < max with the threshold in the middle, found {min}, {threshold}, {max}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Calibration {
+    /// The scale of the image score.
+    pub fn score(&self) -> ScoreRange {
+        ScoreRange { min: self.min, threshold: self.threshold, max: self.max }
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest and checks what does not depend on the method.
+    ///
+    /// # Errors
+    /// With what was expected and what was found.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        /// Read first: a newer format may lack or rename anything else.
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let Version { format } =
+            serde_json::from_slice(text).map_err(|e| format!("not a bundle's manifest: {e}"))?;
+        if format != FORMAT {
+            return Err(format!(
+                "format {format} is not known to this version, which reads format {FORMAT}; {}",
+                if format > FORMAT { "use a newer gst-plugin-anomaly" } else { "fit the bundle again" }
+            ));
+        }
+        let manifest: Self = serde_json::from_slice(text).map_err(|e| format!("not a bundle's manifest: {e}"))?;
+        manifest.input.check()?;
+        manifest.calibration.score().check("calibration")?;
+        manifest.calibration.map.check("calibration.map")?;
+        if manifest.files.keys().any(|name| name.contains(['/', '\\']) || name.starts_with('.')) {
+            return Err("files: names must be plain file names".into());
+        }
+        Ok(manifest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_threshold_is_the_middle() {
+        let range = ScoreRange::around(10.0, 4.0);
+        assert_eq!(range.normalise(10.0), 0.5);
+        assert_eq!((range.normalise(4.0), range.normalise(16.0)), (0.0, 1.0));
+        assert_eq!((range.normalise(-9.0), range.normalise(99.0)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn a_moved_threshold_moves_the_map_in_proportion() {
+        let (score, map) = (ScoreRange::around(512.0, 0.0), ScoreRange::around(1.0, 0.0));
+        assert_eq!(map.moved(&score, 1024.0).threshold, 2.0);
+        let low = map.moved(&score, -1.0);
+        assert!(low.min < low.threshold && low.threshold < low.max);
+    }
+}

@@ -1,0 +1,176 @@
+//! A model on disk: a folder with `bundle.json`, the network's graph and the bank of normal features.
+//!
+//! A bundle is untrusted input: everything is checked when it is opened, and every complaint names the
+//! file, what was expected and what was found.
+
+mod bank;
+mod manifest;
+mod registry;
+mod save;
+
+pub use bank::{Bank, Halves};
+pub use manifest::{
+    BackboneInfo, Calibration, FileInfo, Manifest, Quantile, ScoreRange, Training, FORMAT,
+};
+pub use registry::open_shared;
+pub use save::{TensorData, save, save_manifest};
+
+use crate::error::{Error, Result};
+use crate::methods::Method;
+use crate::network::{Device, Network, SharedNetwork};
+use memmap2::Mmap;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// The manifest's file name.
+pub const MANIFEST: &str = "bundle.json";
+/// The graph's file name.
+pub const GRAPH: &str = "features.onnx";
+/// The bank's file name.
+pub const BANK: &str = "bank.safetensors";
+
+/// A manifest larger than this is not one.
+const MAX_MANIFEST_BYTES: u64 = 16 << 20;
+
+/// An opened, checked bundle. Its bank is mapped from the file, so that every user shares one copy.
+#[derive(Debug)]
+pub struct Bundle {
+    path: PathBuf,
+    manifest: Manifest,
+    method: Arc<dyn Method>,
+    graph: Mmap,
+    /// The networks in use, one for each device and number of threads.
+    networks: Mutex<HashMap<(Device, usize), Weak<Mutex<Network>>>>,
+}
+
+impl Bundle {
+    /// Opens and checks the bundle in the folder `path`; [`open_shared`] avoids a second copy in a process.
+    ///
+    /// # Errors
+    /// If anything in it is missing, damaged, of a newer format or inconsistent.
+    pub fn open(path: &Path) -> Result<Self> {
+        let manifest = read_manifest(path)?;
+        for name in [GRAPH, BANK] {
+            let info = manifest.files.get(name).ok_or_else(|| Error::file(path.join(MANIFEST), format!("does not list {name}")))?;
+            let file = path.join(name);
+            let found = file.metadata().map_err(|e| Error::io(&file, e))?;
+            if found.len() != info.bytes {
+                return Err(Error::file(&file, format!("expected {} bytes, found {}", info.bytes, found.len())));
+            }
+        }
+        let graph = map(&path.join(GRAPH))?;
+        let bank = Bank::open(&path.join(BANK))?;
+        let method = crate::methods::open(&manifest, bank, path)?;
+        Ok(Self { path: path.to_owned(), manifest, method, graph, networks: Mutex::default() })
+    }
+
+    /// The folder that it was opened from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The method with its bank.
+    pub fn method(&self) -> &Arc<dyn Method> {
+        &self.method
+    }
+
+    /// The network on `device` with `threads` (0: all cores), which all streams that ask for the same share.
+    /// Streams that must not wait for each other ask for [`Bundle::own_network`].
+    ///
+    /// # Errors
+    /// As [`Network::load`].
+    pub fn network(&self, device: Device, threads: usize) -> Result<SharedNetwork> {
+        // The map's lock is held while loading, so that two streams that start at once load it once.
+        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (device.resolve()?, threads);
+        if let Some(network) = networks.get(&key).and_then(Weak::upgrade) {
+            return Ok(network);
+        }
+        let network = self.own_network(device, threads)?;
+        networks.insert(key, Arc::downgrade(&network));
+        Ok(network)
+    }
+
+    /// A network that nobody else uses, for a stream that has cores of its own.
+    ///
+    /// # Errors
+    /// As [`Network::load`].
+    pub fn own_network(&self, device: Device, threads: usize) -> Result<SharedNetwork> {
+        let input = &self.manifest.input;
+        let network = Network::load(&self.graph, (input.width, input.height), self.method.outputs(), device, threads)
+            .map_err(|e| match e {
+                Error::Runtime(problem) => Error::file(self.path.join(GRAPH), problem),
+                other => other,
+            })?;
+        Ok(Arc::new(Mutex::new(network)))
+    }
+
+    /// Compares every file with the hash that the manifest lists.
+    ///
+    /// # Errors
+    /// With the first file that differs.
+    pub fn verify_hashes(&self) -> Result<()> {
+        for (name, info) in &self.manifest.files {
+            let file = self.path.join(name);
+            let found = hash_file(&file)?;
+            if found != info.sha256 {
+                return Err(Error::file(&file, format!("expected sha256 {}, found {found}", info.sha256)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads and checks `bundle.json` alone.
+///
+/// # Errors
+/// If the folder or the file is missing or not a manifest of a known format.
+pub fn read_manifest(path: &Path) -> Result<Manifest> {
+    let file = path.join(MANIFEST);
+    let size = file
+        .metadata()
+        .map_err(|e| match path.is_dir() {
+            true if e.kind() == std::io::ErrorKind::NotFound => {
+                Error::file(path, format!("is not a bundle: it has no {MANIFEST}; 'adtrain fit' makes one"))
+            }
+            true => Error::io(&file, e),
+            false if path.exists() => Error::file(path, "is not a bundle: expected a folder that 'adtrain fit' made"),
+            false => Error::file(path, "no such folder; expected a bundle that 'adtrain fit' made"),
+        })?
+        .len();
+    if size > MAX_MANIFEST_BYTES {
+        return Err(Error::file(&file, format!("expected at most {MAX_MANIFEST_BYTES} bytes, found {size}")));
+    }
+    let text = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
+    Manifest::parse(&text).map_err(|problem| Error::file(&file, problem))
+}
+
+fn map(path: &Path) -> Result<Mmap> {
+    let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
+    // SAFETY: bundles are replaced as a whole by renaming, never changed in place, so the mapped file stays as it is.
+    unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))
+}
+
+fn hash_file(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let mut file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        match std::io::Read::read(&mut file, &mut chunk).map_err(|e| Error::io(path, e))? {
+            0 => return Ok(hex(&hasher.finalize())),
+            read => hasher.update(&chunk[..read]),
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

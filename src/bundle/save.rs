@@ -1,0 +1,145 @@
+//! Writing a bundle so that a crash leaves the old one or the new one, never half of one.
+
+use super::{BANK, FileInfo, GRAPH, MANIFEST, Manifest, hash_file};
+use crate::error::{Error, Result};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A tensor to be stored: its type, its shape and its bytes in row-major, little-endian order.
+#[derive(Debug)]
+pub struct TensorData<'a> {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Bytes.
+    pub bytes: &'a [u8],
+}
+
+/// Writes a bundle into the folder `path`, replacing the bundle that may be there.
+///
+/// The files go into a temporary folder beside it, are synced, and take its place in one step.
+///
+/// # Errors
+/// If `path` is something else than a bundle or an empty folder, or anything cannot be written; nothing is left behind
+/// and an old bundle stays as it was.
+pub fn save(path: &Path, mut manifest: Manifest, graph: &[u8], tensors: &BTreeMap<String, TensorData<'_>>) -> Result<()> {
+    refuse_foreign(path)?;
+    let parent = parent(path);
+    std::fs::create_dir_all(&parent).map_err(|e| Error::io(&parent, e))?;
+    let staging = tempfile::Builder::new().prefix(".bundle-").tempdir_in(&parent).map_err(|e| Error::io(&parent, e))?;
+
+    let graph_file = staging.path().join(GRAPH);
+    write(&graph_file, graph)?;
+    let bank_file = staging.path().join(BANK);
+    write_bank(&bank_file, tensors)?;
+    manifest.files.clear();
+    for (name, file) in [(GRAPH, &graph_file), (BANK, &bank_file)] {
+        let bytes = file.metadata().map_err(|e| Error::io(file, e))?.len();
+        manifest.files.insert(name.into(), FileInfo { sha256: hash_file(file)?, bytes });
+    }
+    let mut text = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::file(path, e.to_string()))?;
+    text.push(b'\n');
+    write(&staging.path().join(MANIFEST), &text)?;
+    set_permissions(staging.path())?;
+    sync(staging.path())?;
+    replace(staging, path)?;
+    sync(&parent)
+}
+
+/// Replaces only the manifest of a bundle, in one step; for a new calibration.
+///
+/// # Errors
+/// If it cannot be written; the old manifest stays.
+pub fn save_manifest(path: &Path, manifest: &Manifest) -> Result<()> {
+    let file = path.join(MANIFEST);
+    let mut staging = tempfile::Builder::new().prefix(".manifest-").tempfile_in(path).map_err(|e| Error::io(path, e))?;
+    let mut text = serde_json::to_vec_pretty(manifest).map_err(|e| Error::file(path, e.to_string()))?;
+    text.push(b'\n');
+    let written = staging.write_all(&text).and_then(|()| staging.as_file().sync_all());
+    written.map_err(|e| Error::io(&file, e))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    staging.as_file().set_permissions(mode).map_err(|e| Error::io(&file, e))?;
+    staging.persist(&file).map_err(|e| Error::io(&file, e.error))?;
+    sync(path)
+}
+
+/// An existing folder is only replaced if it is a bundle or empty.
+fn refuse_foreign(path: &Path) -> Result<()> {
+    let mut entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io(path, e)),
+    };
+    if entries.next().is_none() || path.join(MANIFEST).exists() {
+        return Ok(());
+    }
+    Err(Error::file(path, "exists and is not a bundle; name a new folder or remove it"))
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    let written = File::create(path).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
+    written.map_err(|e| Error::io(path, e))
+}
+
+fn write_bank(path: &Path, tensors: &BTreeMap<String, TensorData<'_>>) -> Result<()> {
+    let views = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), tensor.bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|e| Error::file(path, e.to_string()))?;
+    safetensors::serialize_to_file(views, None, path).map_err(|e| match e {
+        safetensors::SafeTensorError::IoError(e) => Error::io(path, e),
+        other => Error::file(path, other.to_string()),
+    })?;
+    sync(path)
+}
+
+/// Temporary folders are private; a bundle is for everybody who may see the folder around it.
+fn set_permissions(path: &Path) -> Result<()> {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(path, mode).map_err(|e| Error::io(path, e))
+}
+
+fn replace(staging: tempfile::TempDir, path: &Path) -> Result<()> {
+    if !path.exists() {
+        std::fs::rename(staging.path(), path).map_err(|e| Error::io(path, e))?;
+        // It has moved away: there is nothing left to remove.
+        let _ = staging.keep();
+        return Ok(());
+    }
+    // The two folders change places; what is now the staging folder is the old bundle, removed on drop.
+    match renameat_with(CWD, staging.path(), CWD, path, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => replace_in_two_steps(staging, path),
+        Err(e) => Err(Error::io(path, e.into())),
+    }
+}
+
+/// For file systems that cannot exchange two names.
+fn replace_in_two_steps(staging: tempfile::TempDir, path: &Path) -> Result<()> {
+    let old = tempfile::Builder::new().prefix(".old-bundle-").tempdir_in(parent(path)).map_err(|e| Error::io(path, e))?;
+    std::fs::rename(path, old.path()).map_err(|e| Error::io(path, e))?;
+    if let Err(e) = std::fs::rename(staging.path(), path) {
+        let _ = std::fs::rename(old.path(), path);
+        return Err(Error::io(path, e));
+    }
+    let _ = staging.keep();
+    Ok(())
+}
+
+fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::io(path, e))
+}

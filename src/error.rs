@@ -1,0 +1,71 @@
+//! One error type for the core: every message names the thing, what was expected and what to do.
+
+use std::path::{Path, PathBuf};
+
+/// Result of the core.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong between a frame and its score.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file of a bundle, a backbone or a data set is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// ONNX Runtime is missing, too old, or refused a graph.
+    #[error("ONNX Runtime: {0}")]
+    Runtime(String),
+    /// The device that was asked for cannot be had.
+    #[error("device '{device}' is not available: {reason}")]
+    Device {
+        /// The device as the user named it.
+        device: String,
+        /// Why, and what to use instead.
+        reason: String,
+    },
+    /// A frame cannot be inspected.
+    #[error("frame: {0}")]
+    Frame(String),
+    /// The tensors of a frame do not fit the bundle.
+    #[error("features: {0}")]
+    Features(String),
+    /// A number that the user gave is out of range.
+    #[error("{0}")]
+    Setting(String),
+    /// The training images do not allow a fit.
+    #[error("fit: {0}")]
+    Fit(String),
+    /// The user asked to stop.
+    #[error("interrupted; nothing was written")]
+    Interrupted,
+}
+
+impl Error {
+    /// An input or output error at `path`.
+    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { path: path.as_ref().to_owned(), source }
+    }
+
+    /// A file whose content is wrong.
+    pub fn file(path: impl AsRef<Path>, problem: impl Into<String>) -> Self {
+        Self::File { path: path.as_ref().to_owned(), problem: problem.into() }
+    }
+}
+
+impl<T> From<ort::Error<T>> for Error {
+    fn from(error: ort::Error<T>) -> Self {
+        Self::Runtime(error.to_string())
+    }
+}

@@ -1,0 +1,12 @@
+//! From a video frame to the tensor that the network sees.
+//!
+//! The elements and `adtrain` use this one path (GstVideoConverter, then normalisation), which is why
+//! the score of an image is the same number in both.
+
+mod geometry;
+mod load;
+mod preprocess;
+
+pub use geometry::{Fit, Geometry, Rect};
+pub use load::{Picture, load_picture};
+pub use preprocess::{InputSpec, Preprocessor};

@@ -1,0 +1,152 @@
+//! Separable Gaussian blur with a reflected border (`c b | a b c`, the edge pixel not repeated).
+
+use super::simd::wide;
+use rayon::prelude::*;
+
+/// Columns that are summed together, so that their sums stay in registers.
+const LANES: usize = 64;
+
+/// A Gaussian kernel of odd side with its buffers.
+#[derive(Clone, Debug)]
+pub struct Gaussian {
+    weights: Vec<f32>,
+    rows: Vec<f32>,
+}
+
+impl Gaussian {
+    /// Weights `exp(-0.5 (i / sigma)^2)` for `i = -side/2 ..= side/2`, normalised to sum 1.
+    ///
+    /// # Panics
+    /// If `side` is even or `sigma` not positive.
+    pub fn new(side: usize, sigma: f64) -> Self {
+        assert!(side % 2 == 1 && sigma > 0.0, "a Gaussian needs an odd side and a positive sigma, not {side} and {sigma}");
+        let reach = (side / 2) as f64;
+        let weights: Vec<f64> = (0..side).map(|i| (-0.5 * ((i as f64 - reach) / sigma).powi(2)).exp()).collect();
+        let sum: f64 = weights.iter().sum();
+        Self { weights: weights.iter().map(|w| (w / sum) as f32).collect(), rows: Vec::new() }
+    }
+
+    /// Blurs `map`, `[height, width]`, in place.
+    ///
+    /// # Panics
+    /// If the length of `map` is not a multiple of `width`.
+    pub fn run(&mut self, map: &mut [f32], width: usize) {
+        assert!(width > 0 && map.len().is_multiple_of(width), "a map of width {width} cannot have {} values", map.len());
+        let (height, reach) = (map.len() / width, self.weights.len() / 2);
+        let weights = &self.weights;
+        self.rows.resize(map.len(), 0.0);
+        self.rows.par_chunks_exact_mut(width).zip(map.par_chunks_exact(width)).with_min_len(16).for_each_init(
+            || vec![0.0; width + 2 * reach],
+            |padded, (out, row)| {
+                padded[reach..reach + width].copy_from_slice(row);
+                for i in 1..=reach {
+                    padded[reach - i] = row[reflect(-(i as isize), width)];
+                    padded[reach + width - 1 + i] = row[reflect((width - 1 + i) as isize, width)];
+                }
+                along(padded, weights, out);
+            },
+        );
+        let rows = &self.rows;
+        map.par_chunks_exact_mut(width).enumerate().with_min_len(16).for_each(|(y, out)| {
+            let first = y as isize - reach as isize;
+            across(rows, width, height, first, weights, out);
+        });
+    }
+}
+
+/// The place inside `0..length` that a reflected border shows at `i`.
+fn reflect(i: isize, length: usize) -> usize {
+    if length == 1 {
+        return 0;
+    }
+    let period = 2 * (length as isize - 1);
+    let i = i.rem_euclid(period);
+    i.min(period - i) as usize
+}
+
+wide! {
+    fn along(padded: &[f32], weights: &[f32], out: &mut [f32]) {
+        let mut groups = out.chunks_exact_mut(LANES);
+        let mut x = 0;
+        for group in &mut groups {
+            let mut sums = [0f32; LANES];
+            for (k, &weight) in weights.iter().enumerate() {
+                let source = &padded[x + k..x + k + LANES];
+                for (sum, &value) in sums.iter_mut().zip(source) {
+                    *sum += weight * value;
+                }
+            }
+            group.copy_from_slice(&sums);
+            x += LANES;
+        }
+        for (i, out) in groups.into_remainder().iter_mut().enumerate() {
+            *out = weights.iter().zip(&padded[x + i..]).map(|(w, v)| w * v).sum();
+        }
+    }
+}
+
+wide! {
+    fn across(rows: &[f32], width: usize, height: usize, first: isize, weights: &[f32], out: &mut [f32]) {
+        let mut x = 0;
+        while x < width {
+            let lanes = LANES.min(width - x);
+            let mut sums = [0f32; LANES];
+            for (k, &weight) in weights.iter().enumerate() {
+                let row = reflect(first + k as isize, height) * width + x;
+                if lanes == LANES {
+                    let source = &rows[row..row + LANES];
+                    for (sum, &value) in sums.iter_mut().zip(source) {
+                        *sum += weight * value;
+                    }
+                } else {
+                    for (sum, &value) in sums.iter_mut().zip(&rows[row..row + lanes]) {
+                        *sum += weight * value;
+                    }
+                }
+            }
+            out[x..x + lanes].copy_from_slice(&sums[..lanes]);
+            x += lanes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, one place at a time.
+    fn plain(map: &[f32], width: usize, weights: &[f32]) -> Vec<f32> {
+        let (height, reach) = (map.len() / width, (weights.len() / 2) as isize);
+        let at = |y: isize, x: isize| map[reflect(y, height) * width + reflect(x, width)];
+        (0..map.len())
+            .map(|i| {
+                let (y, x) = ((i / width) as isize, (i % width) as isize);
+                let mut sum = 0.0;
+                for (dy, wy) in (-reach..=reach).zip(weights) {
+                    for (dx, wx) in (-reach..=reach).zip(weights) {
+                        sum += wy * wx * at(y + dy, x + dx);
+                    }
+                }
+                sum
+            })
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn agrees_with_the_definition(
+            height in 1usize..12, width in 1usize..140, reach in 0usize..9,
+            seed in proptest::collection::vec(0f32..4.0, 12 * 140),
+        ) {
+            let mut map = seed[..height * width].to_vec();
+            let mut blur = Gaussian::new(2 * reach + 1, 2.0);
+            let expected = plain(&map, width, &blur.weights);
+            blur.run(&mut map, width);
+            for (found, expected) in map.iter().zip(&expected) {
+                prop_assert!((found - expected).abs() < 1e-4, "{found} != {expected}");
+            }
+        }
+    }
+}

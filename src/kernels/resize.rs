@@ -1,0 +1,141 @@
+//! Bilinear resizing with half-pixel centres (`align_corners=False`), no antialiasing.
+//!
+//! Source position `max(0, (i + 0.5) * n_in / n_out - 0.5)`, the neighbour clamped to the last row or column.
+
+use super::simd::wide;
+use rayon::prelude::*;
+
+/// One axis: for every output place the two source places and the weight of the second.
+#[derive(Clone, Debug)]
+struct Axis {
+    first: Vec<u32>,
+    second: Vec<u32>,
+    weight: Vec<f32>,
+}
+
+impl Axis {
+    fn new(from: usize, to: usize) -> Self {
+        let position = |i: usize| ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).max(0.0);
+        let first = |i: usize| (position(i) as usize).min(from - 1);
+        Self {
+            first: (0..to).map(|i| first(i) as u32).collect(),
+            second: (0..to).map(|i| (first(i) + 1).min(from - 1) as u32).collect(),
+            weight: (0..to).map(|i| (position(i) - first(i) as f64) as f32).collect(),
+        }
+    }
+}
+
+/// Resizes maps of one size to another; keeps its buffers from call to call.
+#[derive(Clone, Debug)]
+pub struct Bilinear {
+    from: (usize, usize),
+    to: (usize, usize),
+    rows: Axis,
+    columns: Axis,
+    /// Source rows brought to the output's width.
+    widened: Vec<f32>,
+}
+
+impl Bilinear {
+    /// From `(height, width)` to `(height, width)`, all at least 1.
+    pub fn new(from: (usize, usize), to: (usize, usize)) -> Self {
+        Self { from, to, rows: Axis::new(from.0, to.0), columns: Axis::new(from.1, to.1), widened: Vec::new() }
+    }
+
+    /// Resizes `source`, `[from]`, into `target`, `[to]`.
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn run(&mut self, source: &[f32], target: &mut [f32]) {
+        self.run_max(&[source], target);
+    }
+
+    /// Resizes every one of `sources` and keeps the largest value at each place.
+    ///
+    /// # Panics
+    /// If there is no source or a length does not fit.
+    pub fn run_max(&mut self, sources: &[&[f32]], target: &mut [f32]) {
+        let (height, width) = self.from;
+        let size = height * width;
+        assert!(!sources.is_empty() && sources.iter().all(|s| s.len() == size), "sources of {:?}", self.from);
+        assert_eq!(target.len(), self.to.0 * self.to.1, "target of {:?}", self.to);
+        self.widened.resize(sources.len() * height * self.to.1, 0.0);
+        let (columns, rows) = (&self.columns, &self.rows);
+        let to_width = self.to.1;
+        self.widened.par_chunks_exact_mut(to_width).enumerate().with_min_len(32).for_each(|(row, wide)| {
+            let source = &sources[row / height][row % height * width..][..width];
+            widen(source, &columns.first, &columns.second, &columns.weight, wide);
+        });
+        let widened = &self.widened;
+        target.par_chunks_exact_mut(to_width).enumerate().with_min_len(16).for_each(|(y, out)| {
+            let (first, second, weight) = (rows.first[y] as usize, rows.second[y] as usize, rows.weight[y]);
+            for (k, map) in widened.chunks_exact(height * to_width).enumerate() {
+                let (above, below) = (&map[first * to_width..][..to_width], &map[second * to_width..][..to_width]);
+                if k == 0 {
+                    mix(above, below, weight, out);
+                } else {
+                    mix_max(above, below, weight, out);
+                }
+            }
+        });
+    }
+}
+
+wide! {
+    fn widen(source: &[f32], first: &[u32], second: &[u32], weight: &[f32], out: &mut [f32]) {
+        for (((out, &first), &second), &weight) in out.iter_mut().zip(first).zip(second).zip(weight) {
+            let (left, right) = (source[first as usize], source[second as usize]);
+            *out = left + (right - left) * weight;
+        }
+    }
+}
+
+wide! {
+    fn mix(above: &[f32], below: &[f32], weight: f32, out: &mut [f32]) {
+        for ((out, &above), &below) in out.iter_mut().zip(above).zip(below) {
+            *out = above + (below - above) * weight;
+        }
+    }
+}
+
+wide! {
+    fn mix_max(above: &[f32], below: &[f32], weight: f32, out: &mut [f32]) {
+        for ((out, &above), &below) in out.iter_mut().zip(above).zip(below) {
+            let value = above + (below - above) * weight;
+            *out = if value > *out { value } else { *out };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn known_values() {
+        let mut out = [0.0; 4];
+        Bilinear::new((1, 2), (1, 4)).run(&[0.0, 1.0], &mut out);
+        assert_eq!(out, [0.0, 0.25, 0.75, 1.0]);
+        let mut one = [0.0; 1];
+        Bilinear::new((2, 2), (1, 1)).run(&[0.0, 1.0, 2.0, 3.0], &mut one);
+        assert_eq!(one, [1.5]);
+    }
+
+    proptest! {
+        #[test]
+        fn stays_within_the_values_and_keeps_constants(
+            values in proptest::collection::vec(0f32..1.0, 12), h in 1usize..40, w in 1usize..40,
+        ) {
+            let mut out = vec![0.0; h * w];
+            let mut resize = Bilinear::new((3, 4), (h, w));
+            resize.run(&values, &mut out);
+            let (low, high) = values.iter().fold((1f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
+            prop_assert!(out.iter().all(|&v| v >= low - 1e-6 && v <= high + 1e-6));
+            let constant = vec![0.5; 12];
+            let mut largest = vec![0.0; h * w];
+            resize.run_max(&[&values, &constant], &mut largest);
+            prop_assert!(largest.iter().zip(&out).all(|(&m, &v)| (m - v.max(0.5)).abs() < 1e-6));
+        }
+    }
+}

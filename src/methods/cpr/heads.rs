@@ -1,0 +1,46 @@
+//! The part of CPR that lives inside the network's graph: normalised local features, codes and foreground.
+
+use super::{CODES, FOREGROUND, local_role};
+use crate::error::Result;
+use crate::network::graph::GraphBuilder;
+use crate::network::onnx::DataType;
+use crate::kernels::windowed::Shape;
+
+/// Added to the length of a feature before dividing by it, as the authors' code does.
+const NORM_EPSILON: f32 = 1e-8;
+
+/// A 1x1 convolution with one output: the foreground weight before it is clamped to 0..1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForegroundHead {
+    /// One weight a channel of the finest scale.
+    pub weight: Vec<f32>,
+    /// Bias.
+    pub bias: f32,
+}
+
+/// Adds the heads of raw CPR to a graph that has the values `layers`, `[1, C, H, W]` each, finest first.
+///
+/// # Errors
+/// If the graph makes no such values.
+pub(super) fn finish(
+    mut graph: GraphBuilder,
+    layers: &[(&str, Shape)],
+    centres: &[f32],
+    codes: usize,
+    foreground: Option<&ForegroundHead>,
+) -> Result<Vec<u8>> {
+    for (i, (layer, shape)) in layers.iter().enumerate() {
+        let last = graph.channel_last(layer);
+        let unit = graph.l2_normalise_last(&last, NORM_EPSILON);
+        graph.output(&local_role(i), &unit, DataType::Float, &[1, shape.height, shape.width, shape.channels]);
+    }
+    let (finest, shape) = layers[0];
+    let nearest = graph.nearest_centre(finest, centres, codes);
+    graph.output(CODES, &nearest, DataType::Uint8, &[1, shape.height, shape.width]);
+    if let Some(head) = foreground {
+        let raw = graph.conv1x1(finest, &head.weight, &[head.bias]);
+        let weight = graph.clamp_unit(&raw);
+        graph.output(FOREGROUND, &weight, DataType::Float, &[1, 1, shape.height, shape.width]);
+    }
+    graph.finish()
+}

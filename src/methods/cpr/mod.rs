@@ -1,0 +1,124 @@
+//! CPR, cascade patch retrieval: find the normal images most like the frame, then compare patch by patch with those alone.
+//!
+//! The formulas and where each is computed: `README.md` in this folder.
+
+mod params;
+mod retrieve;
+mod score;
+
+#[cfg(feature = "train")]
+mod heads;
+
+pub use params::{GlobalParams, Params, Scale};
+
+use crate::bundle::{Bank, Halves};
+use crate::error::Result;
+use crate::frame::InputSpec;
+use crate::kernels::histogram::{Blocks, Comparison};
+use crate::kernels::windowed::Shape;
+use crate::methods::{Method, Retrieve, Score};
+use crate::network::OutputSpec;
+use std::sync::Arc;
+
+/// The method's name in a bundle and on the command line.
+pub const NAME: &str = "cpr";
+
+/// The method with its bank.
+#[derive(Debug)]
+pub struct Cpr {
+    params: Params,
+    /// Rows and columns of the input.
+    input: (usize, usize),
+    references: usize,
+    scales: Vec<LocalBank>,
+    blocks: Blocks,
+    comparison: Comparison,
+    /// Foreground maps of the references, `[N, height, width]` of the finest scale.
+    foreground: Option<Vec<f32>>,
+}
+
+/// The patches of all references on one scale.
+#[derive(Debug)]
+struct LocalBank {
+    shape: Shape,
+    window: usize,
+    /// `[N, height, width, channels]`, of unit length.
+    patches: Halves,
+}
+
+impl Cpr {
+    /// Takes the bank of a bundle whose parameters were checked.
+    ///
+    /// # Errors
+    /// If a tensor is missing, or has another type or shape than the parameters say, or values that are not finite.
+    pub fn open(params: Params, input: &InputSpec, bank: &Bank) -> Result<Self> {
+        let references = params.references;
+        let scales = params
+            .scales
+            .iter()
+            .enumerate()
+            .map(|(i, scale)| {
+                let shape = scale.shape(input);
+                let dims = [references, shape.height, shape.width, shape.channels];
+                Ok(LocalBank { shape, window: scale.window, patches: bank.halves(&local_role(i), &dims)? })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let blocks = params.blocks(input);
+        let histograms = bank.floats(HISTOGRAMS, &[references, blocks.count(), blocks.bins()])?;
+        let comparison = Comparison::new(blocks, &histograms, params.global.epsilon, params.global.kept_blocks);
+        let finest = scales[0].shape;
+        let foreground = if params.foreground {
+            Some(bank.floats(FOREGROUND, &[references, finest.height, finest.width])?)
+        } else {
+            None
+        };
+        let input = (input.height as usize, input.width as usize);
+        Ok(Self { params, input, references, scales, blocks, comparison, foreground })
+    }
+
+    fn finest(&self) -> Shape {
+        self.scales[0].shape
+    }
+}
+
+impl Method for Cpr {
+    fn outputs(&self) -> Vec<OutputSpec> {
+        let finest = self.finest();
+        let local = self.scales.iter().enumerate().map(|(i, scale)| {
+            OutputSpec::floats(local_role(i), [1, scale.shape.height, scale.shape.width, scale.shape.channels])
+        });
+        let mut outputs: Vec<_> = local.collect();
+        outputs.push(OutputSpec::bytes(CODES, [1, finest.height, finest.width]));
+        if self.foreground.is_some() {
+            outputs.push(OutputSpec::floats(FOREGROUND, [1, 1, finest.height, finest.width]));
+        }
+        outputs
+    }
+
+    fn references(&self) -> usize {
+        self.references
+    }
+
+    fn neighbours(&self) -> usize {
+        self.params.neighbours
+    }
+
+    fn retrieve(self: Arc<Self>) -> Box<dyn Retrieve> {
+        Box::new(retrieve::CprRetrieve::new(self))
+    }
+
+    fn score(self: Arc<Self>) -> Box<dyn Score> {
+        Box::new(score::CprScore::new(&self))
+    }
+}
+
+/// Role of the code map, and of the histograms made from it.
+const CODES: &str = "codes";
+const HISTOGRAMS: &str = "histograms";
+/// Role of the foreground map.
+const FOREGROUND: &str = "foreground";
+
+/// Role of the local features of a scale, 0 the finest.
+fn local_role(scale: usize) -> String {
+    format!("local_{scale}")
+}

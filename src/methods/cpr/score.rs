@@ -1,0 +1,87 @@
+//! The scales' distance maps fused into one anomaly map and one score.
+
+use super::Cpr;
+use crate::error::{Error, Result};
+use crate::kernels::blur::Gaussian;
+use crate::kernels::resize::Bilinear;
+use crate::kernels::simd::wide;
+use crate::kernels::top::sum_of_largest;
+use crate::methods::{Retrieved, Score};
+use crate::pool::{Pool, Pooled};
+
+/// One stream's state.
+#[derive(Debug)]
+pub(super) struct CprScore {
+    shapes: Vec<(usize, usize)>,
+    pixels: usize,
+    width: usize,
+    top: usize,
+    /// Coarser scales to the finest.
+    refine: Vec<Bilinear>,
+    /// The finest scale to the input.
+    widen: Bilinear,
+    blur: Gaussian,
+    sum: Vec<f32>,
+    refined: Vec<f32>,
+    largest: Vec<f32>,
+    maps: Pool<Vec<f32>>,
+}
+
+impl CprScore {
+    pub(super) fn new(cpr: &Cpr) -> Self {
+        let shapes: Vec<_> = cpr.scales.iter().map(|scale| (scale.shape.height, scale.shape.width)).collect();
+        let places = cpr.finest().places();
+        Self {
+            pixels: cpr.input.0 * cpr.input.1,
+            width: cpr.input.1,
+            top: cpr.params.top,
+            refine: shapes[1..].iter().map(|&shape| Bilinear::new(shape, shapes[0])).collect(),
+            widen: Bilinear::new(shapes[0], cpr.input),
+            blur: Gaussian::new(cpr.params.blur_side, cpr.params.blur_sigma),
+            sum: vec![0.0; places],
+            refined: vec![0.0; places],
+            largest: Vec::new(),
+            maps: Pool::default(),
+            shapes,
+        }
+    }
+}
+
+impl Score for CprScore {
+    fn score(&mut self, retrieved: &Retrieved, weight: Option<&[f32]>) -> Result<(Pooled<Vec<f32>>, f64)> {
+        let found = retrieved.distances.iter().map(|map| (map.height, map.width));
+        if !found.eq(self.shapes.iter().copied()) {
+            return Err(Error::Features("the distances are not those of this CPR bundle".into()));
+        }
+        self.sum.copy_from_slice(&retrieved.distances[0].values);
+        for (map, refine) in retrieved.distances[1..].iter().zip(&mut self.refine) {
+            refine.run(&map.values, &mut self.refined);
+            add(&self.refined, &mut self.sum);
+        }
+        let pixels = self.pixels;
+        let mut map = self.maps.take(|| vec![0.0; pixels]);
+        self.widen.run(&self.sum, &mut map);
+        for weights in retrieved.foreground.as_ref().map(|weights| weights.as_slice()).into_iter().chain(weight) {
+            multiply(weights, &mut map);
+        }
+        self.blur.run(&mut map, self.width);
+        let score = sum_of_largest(&map, self.top, &mut self.largest);
+        Ok((map, score))
+    }
+}
+
+wide! {
+    fn add(from: &[f32], to: &mut [f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to += from;
+        }
+    }
+}
+
+wide! {
+    fn multiply(from: &[f32], to: &mut [f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to *= from;
+        }
+    }
+}

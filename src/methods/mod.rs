@@ -1,0 +1,82 @@
+//! The methods: what is retrieved for a frame's features, and how that becomes a map and a score.
+//!
+//! A method is one folder. It implements [`Method`]; the elements and `adtrain` only know [`Retriever`] and [`Scorer`].
+
+mod anomaly;
+pub mod cpr;
+mod retrieval;
+
+pub use anomaly::{Anomaly, IgnoreMask, Region, ScoreOptions, Scorer};
+pub use retrieval::{DistanceMap, Neighbour, Retrieval, Retriever};
+
+use crate::bundle::{Bank, Manifest};
+use crate::error::{Error, Result};
+use crate::network::{FeatureMap, OutputSpec};
+use crate::pool::Pooled;
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A method with its bank, shared by all streams.
+pub trait Method: Debug + Send + Sync {
+    /// What it needs from the network, in the order in which it wants it.
+    fn outputs(&self) -> Vec<OutputSpec>;
+
+    /// Number of normal images in the bank.
+    fn references(&self) -> usize;
+
+    /// Number of neighbours that the bundle asks for.
+    fn neighbours(&self) -> usize;
+
+    /// A stream's own state of the second step.
+    fn retrieve(self: Arc<Self>) -> Box<dyn Retrieve>;
+
+    /// A stream's own state of the third step.
+    fn score(self: Arc<Self>) -> Box<dyn Score>;
+}
+
+/// The second step of a method: how far are a frame's features from the normal ones.
+pub trait Retrieve: Debug + Send {
+    /// Compares `maps` with the `neighbours` nearest normals; `exclude` leaves one out, for a query that is itself in the bank.
+    ///
+    /// # Errors
+    /// If the maps are not those of the method's outputs.
+    fn retrieve(&mut self, maps: &[FeatureMap], neighbours: usize, exclude: Option<usize>) -> Result<Retrieved>;
+}
+
+/// What [`Retrieve`] finds.
+#[derive(Debug)]
+pub struct Retrieved {
+    /// Distance maps, finest first.
+    pub distances: Vec<DistanceMap>,
+    /// The normals compared with, nearest first.
+    pub neighbours: Vec<Neighbour>,
+    /// Weight 0..1 of every pixel of the input, `[height, width]`, where the method estimates a foreground.
+    pub foreground: Option<Pooled<Vec<f32>>>,
+}
+
+/// The third step of a method: distance maps to an anomaly map and an image score.
+pub trait Score: Debug + Send {
+    /// The anomaly map `[height, width]` of the input's size and the image score. `weight`, of the same size, takes out pixels.
+    ///
+    /// # Errors
+    /// If the maps are not those that the method retrieves.
+    fn score(&mut self, retrieved: &Retrieved, weight: Option<&[f32]>) -> Result<(Pooled<Vec<f32>>, f64)>;
+}
+
+/// Makes the method that `manifest` names, with the bank of the bundle in `path`.
+///
+/// # Errors
+/// If the method is unknown, a parameter is out of range or the bank does not fit the parameters.
+pub(crate) fn open(manifest: &Manifest, bank: Bank, path: &Path) -> Result<Arc<dyn Method>> {
+    let file = path.join(crate::bundle::MANIFEST);
+    match manifest.method.as_str() {
+        cpr::NAME => {
+            let params: cpr::Params = serde_json::from_value(manifest.params.clone())
+                .map_err(|e| Error::file(&file, format!("params: {e}")))?;
+            params.check(&manifest.input).map_err(|problem| Error::file(&file, format!("params: {problem}")))?;
+            Ok(Arc::new(cpr::Cpr::open(params, &manifest.input, &bank)?))
+        }
+        other => Err(Error::file(&file, format!("unknown method '{other}'; this version knows {}", cpr::NAME))),
+    }
+}

@@ -1,0 +1,19 @@
+//! The network of a bundle: finding ONNX Runtime, running a graph on a device, and (for fitting)
+//! building the graph from a backbone.
+
+mod device;
+mod features;
+mod runtime;
+mod session;
+
+#[cfg(feature = "train")]
+pub mod backbone;
+#[cfg(feature = "train")]
+pub mod graph;
+#[cfg(feature = "train")]
+pub mod onnx;
+
+pub use device::Device;
+pub use features::{FeatureExtractor, FeatureMap, Features};
+pub use runtime::{library_version, load as load_runtime};
+pub use session::{Network, OutputSpec, SharedNetwork};
