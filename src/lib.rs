@@ -7,7 +7,11 @@
 //! 3. [`methods::Scorer::score`]: distances in, anomaly map, score and regions out.
 
 pub mod bundle;
+#[cfg(feature = "train")]
+pub mod dataset;
 pub mod error;
+#[cfg(feature = "train")]
+pub mod evaluate;
 pub mod frame;
 pub mod kernels;
 pub mod methods;

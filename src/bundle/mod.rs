@@ -6,6 +6,7 @@
 mod bank;
 mod manifest;
 mod registry;
+#[cfg(feature = "train")]
 mod save;
 
 pub use bank::{Bank, Halves};
@@ -13,7 +14,8 @@ pub use manifest::{
     BackboneInfo, Calibration, FileInfo, Manifest, Quantile, ScoreRange, Training, FORMAT,
 };
 pub use registry::open_shared;
-pub use save::{TensorData, save, save_manifest};
+#[cfg(feature = "train")]
+pub use save::{Staging, TensorData, Tensors, save_manifest};
 
 use crate::error::{Error, Result};
 use crate::methods::Method;

@@ -21,35 +21,79 @@ pub struct TensorData<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Writes a bundle into the folder `path`, replacing the bundle that may be there.
-///
-/// The files go into a temporary folder beside it, are synced, and take its place in one step.
-///
-/// # Errors
-/// If `path` is something else than a bundle or an empty folder, or anything cannot be written; nothing is left behind
-/// and an old bundle stays as it was.
-pub fn save(path: &Path, mut manifest: Manifest, graph: &[u8], tensors: &BTreeMap<String, TensorData<'_>>) -> Result<()> {
-    refuse_foreign(path)?;
-    let parent = parent(path);
-    std::fs::create_dir_all(&parent).map_err(|e| Error::io(&parent, e))?;
-    let staging = tempfile::Builder::new().prefix(".bundle-").tempdir_in(&parent).map_err(|e| Error::io(&parent, e))?;
+/// The tensors of a bank by name.
+pub type Tensors<'a> = BTreeMap<String, TensorData<'a>>;
 
-    let graph_file = staging.path().join(GRAPH);
-    write(&graph_file, graph)?;
-    let bank_file = staging.path().join(BANK);
-    write_bank(&bank_file, tensors)?;
-    manifest.files.clear();
-    for (name, file) in [(GRAPH, &graph_file), (BANK, &bank_file)] {
-        let bytes = file.metadata().map_err(|e| Error::io(file, e))?.len();
-        manifest.files.insert(name.into(), FileInfo { sha256: hash_file(file)?, bytes });
+/// A bundle being written: a temporary folder beside its target, which takes the target's place in one step. If it is
+/// dropped before, nothing is left behind and an old bundle stays as it was.
+#[derive(Debug)]
+pub struct Staging {
+    folder: tempfile::TempDir,
+    target: PathBuf,
+}
+
+impl Staging {
+    /// Starts a bundle that will be `target`.
+    ///
+    /// # Errors
+    /// If `target` is something else than a bundle or an empty folder, or the folder around it cannot be written.
+    pub fn new(target: &Path) -> Result<Self> {
+        refuse_foreign(target)?;
+        let parent = parent(target);
+        std::fs::create_dir_all(&parent).map_err(|e| Error::io(&parent, e))?;
+        let folder = tempfile::Builder::new().prefix(".bundle-").tempdir_in(&parent).map_err(|e| Error::io(&parent, e))?;
+        Ok(Self { folder, target: target.to_owned() })
     }
-    let mut text = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::file(path, e.to_string()))?;
-    text.push(b'\n');
-    write(&staging.path().join(MANIFEST), &text)?;
-    set_permissions(staging.path())?;
-    sync(staging.path())?;
-    replace(staging, path)?;
-    sync(&parent)
+
+    /// Where the bank is until the bundle is complete.
+    pub fn bank(&self) -> PathBuf {
+        self.folder.path().join(BANK)
+    }
+
+    /// Writes the graph, an ONNX model.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_graph(&mut self, graph: &[u8]) -> Result<()> {
+        write(&self.folder.path().join(GRAPH), graph)
+    }
+
+    /// Writes the bank.
+    ///
+    /// # Errors
+    /// If it cannot be written or a tensor's shape does not fit its bytes.
+    pub fn write_bank(&mut self, tensors: &Tensors<'_>) -> Result<()> {
+        let path = self.bank();
+        let views = tensors
+            .iter()
+            .map(|(name, tensor)| Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), tensor.bytes)?)))
+            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+            .map_err(|e| Error::file(&path, e.to_string()))?;
+        safetensors::serialize_to_file(views, None, &path).map_err(|e| match e {
+            safetensors::SafeTensorError::IoError(e) => Error::io(&path, e),
+            other => Error::file(&path, other.to_string()),
+        })?;
+        sync(&path)
+    }
+
+    /// Completes the manifest with the files' sizes and hashes, writes it and puts the bundle in its place.
+    ///
+    /// # Errors
+    /// If anything cannot be read or written.
+    pub fn commit(self, mut manifest: Manifest) -> Result<Manifest> {
+        manifest.files.clear();
+        for name in [GRAPH, BANK] {
+            let file = self.folder.path().join(name);
+            let bytes = file.metadata().map_err(|e| Error::io(&file, e))?.len();
+            manifest.files.insert(name.into(), FileInfo { sha256: hash_file(&file)?, bytes });
+        }
+        write(&self.folder.path().join(MANIFEST), &text(&manifest)?)?;
+        set_permissions(self.folder.path())?;
+        sync(self.folder.path())?;
+        replace(self.folder, &self.target)?;
+        sync(&parent(&self.target))?;
+        Ok(manifest)
+    }
 }
 
 /// Replaces only the manifest of a bundle, in one step; for a new calibration.
@@ -59,14 +103,18 @@ pub fn save(path: &Path, mut manifest: Manifest, graph: &[u8], tensors: &BTreeMa
 pub fn save_manifest(path: &Path, manifest: &Manifest) -> Result<()> {
     let file = path.join(MANIFEST);
     let mut staging = tempfile::Builder::new().prefix(".manifest-").tempfile_in(path).map_err(|e| Error::io(path, e))?;
-    let mut text = serde_json::to_vec_pretty(manifest).map_err(|e| Error::file(path, e.to_string()))?;
-    text.push(b'\n');
-    let written = staging.write_all(&text).and_then(|()| staging.as_file().sync_all());
+    let written = staging.write_all(&text(manifest)?).and_then(|()| staging.as_file().sync_all());
     written.map_err(|e| Error::io(&file, e))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     staging.as_file().set_permissions(mode).map_err(|e| Error::io(&file, e))?;
     staging.persist(&file).map_err(|e| Error::io(&file, e.error))?;
     sync(path)
+}
+
+fn text(manifest: &Manifest) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(manifest).map_err(|e| Error::file(MANIFEST, e.to_string()))?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// An existing folder is only replaced if it is a bundle or empty.
@@ -92,19 +140,6 @@ fn parent(path: &Path) -> PathBuf {
 fn write(path: &Path, content: &[u8]) -> Result<()> {
     let written = File::create(path).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
     written.map_err(|e| Error::io(path, e))
-}
-
-fn write_bank(path: &Path, tensors: &BTreeMap<String, TensorData<'_>>) -> Result<()> {
-    let views = tensors
-        .iter()
-        .map(|(name, tensor)| Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), tensor.bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|e| Error::file(path, e.to_string()))?;
-    safetensors::serialize_to_file(views, None, path).map_err(|e| match e {
-        safetensors::SafeTensorError::IoError(e) => Error::io(path, e),
-        other => Error::file(path, other.to_string()),
-    })?;
-    sync(path)
 }
 
 /// Temporary folders are private; a bundle is for everybody who may see the folder around it.

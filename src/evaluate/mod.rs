@@ -1,1 +1,3 @@
 //! How good a bundle is: metrics, calibration, reports.
+
+pub mod calibration;

@@ -1,7 +1,6 @@
 //! Image files as video frames, so that they take the same way into the network as a camera's frames.
 
 use crate::error::{Error, Result};
-use gst_video::prelude::*;
 use image::ImageReader;
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! The third of the three steps: distances in, anomaly map, score, decision and regions out.
 
-use super::{Method, Retrieval, Score};
+use super::{Retrieval, Score};
 use crate::bundle::{Bundle, ScoreRange};
 use crate::error::{Error, Result};
 use crate::frame::{Fit, Geometry, InputSpec, Picture, Preprocessor, Rect};

@@ -4,6 +4,8 @@
 
 mod anomaly;
 pub mod cpr;
+#[cfg(feature = "train")]
+pub mod fitting;
 mod retrieval;
 
 pub use anomaly::{Anomaly, IgnoreMask, Region, ScoreOptions, Scorer};
@@ -24,6 +26,9 @@ pub trait Method: Debug + Send + Sync {
 
     /// Number of normal images in the bank.
     fn references(&self) -> usize;
+
+    /// The value of the anomaly map that means the same as this image score.
+    fn map_level(&self, score: f64) -> f64;
 
     /// Number of neighbours that the bundle asks for.
     fn neighbours(&self) -> usize;

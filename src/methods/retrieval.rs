@@ -1,6 +1,6 @@
 //! The second of the three steps: features in, distances to the normals out.
 
-use super::{Method, Retrieve, Retrieved};
+use super::{Retrieve, Retrieved};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
 use crate::frame::Geometry;

@@ -22,7 +22,7 @@ pub struct ForegroundHead {
 ///
 /// # Errors
 /// If the graph makes no such values.
-pub(super) fn finish(
+pub fn finish(
     mut graph: GraphBuilder,
     layers: &[(&str, Shape)],
     centres: &[f32],

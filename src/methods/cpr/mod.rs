@@ -7,8 +7,16 @@ mod retrieve;
 mod score;
 
 #[cfg(feature = "train")]
-mod heads;
+pub mod codebook;
+#[cfg(feature = "train")]
+mod fit;
+#[cfg(feature = "train")]
+pub mod foreground;
+#[cfg(feature = "train")]
+pub mod heads;
 
+#[cfg(feature = "train")]
+pub use fit::{FitSummary, fit};
 pub use params::{GlobalParams, Params, Scale};
 
 use crate::bundle::{Bank, Halves};
@@ -97,6 +105,11 @@ impl Method for Cpr {
 
     fn references(&self) -> usize {
         self.references
+    }
+
+    fn map_level(&self, score: f64) -> f64 {
+        // The score is the sum of the largest values: their mean is on the map's scale.
+        score / self.params.top as f64
     }
 
     fn neighbours(&self) -> usize {

@@ -1,0 +1,146 @@
+//! From the scores of normal images to a threshold and a scale.
+
+use crate::bundle::{Calibration, Quantile, ScoreRange};
+use crate::error::{Error, Result};
+
+/// The share of good parts that may be rejected, unless the user says otherwise.
+pub const FALSE_ALARMS: f64 = 0.005;
+
+/// Shares of normal images whose scores are kept in the bundle.
+const QUANTILES: [f64; 7] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0];
+
+/// The scores of images whose label is known.
+#[derive(Clone, Debug, Default)]
+pub struct Scores {
+    /// Image scores of normal images.
+    pub normal: Vec<f64>,
+    /// The mean of the anomaly map of each normal image.
+    pub map_means: Vec<f64>,
+    /// Image scores of defective images, if there are any.
+    pub defective: Vec<f64>,
+}
+
+/// A threshold that rejects about the share `false_alarms` of normal images, with the scale around it.
+///
+/// Where there are enough normal images, the threshold is their quantile. Where there are too few for that share (fewer than
+/// `1 / false_alarms`), the tail of a log-normal distribution with their mean and spread stands in, never below their largest
+/// score. With defective images the threshold moves up to the middle between it and the lowest defective score above it.
+/// `map_level` gives the value of the anomaly map that corresponds to an image score.
+///
+/// # Errors
+/// If there is no normal score, one is not finite, or `false_alarms` is not between 0 and 1.
+pub fn calibrate(scores: &Scores, false_alarms: f64, source: &str, map_level: impl Fn(f64) -> f64) -> Result<Calibration> {
+    if !(false_alarms > 0.0 && false_alarms < 1.0) {
+        return Err(Error::Setting(format!("the share of false alarms must be between 0 and 1, not {false_alarms}")));
+    }
+    let mut normal = scores.normal.clone();
+    if normal.is_empty() {
+        return Err(Error::Fit("there is no score of a normal image to calibrate with".into()));
+    }
+    if normal.iter().chain(&scores.defective).chain(&scores.map_means).any(|score| !score.is_finite()) {
+        return Err(Error::Fit("a score is not a finite number".into()));
+    }
+    normal.sort_by(f64::total_cmp);
+    let (lowest, highest) = (normal[0], normal[normal.len() - 1]);
+    let enough = normal.len() as f64 * false_alarms >= 1.0;
+    let (mut threshold, mut how) = if enough {
+        (quantile(&normal, 1.0 - false_alarms), "quantile")
+    } else {
+        (log_normal_tail(&normal, false_alarms).max(highest), "log-normal tail")
+    };
+    let above = scores.defective.iter().copied().filter(|&score| score > threshold).min_by(f64::total_cmp);
+    if let Some(defect) = above {
+        threshold = 0.5 * (threshold + defect);
+        how = "middle between normal and defective";
+    }
+    let range = ScoreRange::around(threshold, lowest);
+    let level = map_level(range.threshold);
+    let calm = scores.map_means.iter().sum::<f64>() / scores.map_means.len().max(1) as f64;
+    Ok(Calibration {
+        threshold: range.threshold,
+        min: range.min,
+        max: range.max,
+        map: ScoreRange::around(level, calm.min(level)),
+        quantiles: QUANTILES.iter().map(|&share| Quantile { share, score: quantile(&normal, share) }).collect(),
+        obtained: format!("{source}: {} normal, {} defective images; {how} at {false_alarms} false alarms", normal.len(), scores.defective.len()),
+    })
+}
+
+/// The value that the share `share` of `sorted` does not exceed, linear between neighbours.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let (below, above) = (place.floor() as usize, place.ceil() as usize);
+    sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+}
+
+/// The score that a log-normal distribution of these scores exceeds with probability `share`.
+fn log_normal_tail(scores: &[f64], share: f64) -> f64 {
+    let logs: Vec<f64> = scores.iter().map(|score| score.max(f64::MIN_POSITIVE).ln()).collect();
+    let mean = logs.iter().sum::<f64>() / logs.len() as f64;
+    let spread = (logs.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / (logs.len().max(2) - 1) as f64).sqrt();
+    (mean + spread * normal_quantile(1.0 - share)).exp()
+}
+
+/// The standard normal distribution's quantile, by bisection of its integral (Simpson's rule); exact to 1e-6.
+fn normal_quantile(share: f64) -> f64 {
+    let density = |x: f64| (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let below = |x: f64| {
+        let steps = 400;
+        let width = x / steps as f64;
+        let sum: f64 = (0..steps)
+            .map(|i| {
+                let a = i as f64 * width;
+                density(a) + 4.0 * density(a + 0.5 * width) + density(a + width)
+            })
+            .sum();
+        0.5 + sum * width / 6.0
+    };
+    let (mut low, mut high) = (-8.0, 8.0);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if below(middle) < share { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(normal: impl IntoIterator<Item = f64>, defective: Vec<f64>) -> Scores {
+        Scores { normal: normal.into_iter().collect(), map_means: vec![0.1], defective }
+    }
+
+    #[test]
+    fn many_images_give_the_quantile() {
+        let c = calibrate(&scores((0..1001).map(f64::from), vec![]), 0.005, "test", |s| s / 512.0).unwrap();
+        assert!((c.threshold - 995.0).abs() < 1e-9, "{c:?}");
+        assert!((c.map.threshold - 995.0 / 512.0).abs() < 1e-9 && c.min == 0.0);
+    }
+
+    #[test]
+    fn few_images_give_a_tail_beyond_the_largest() {
+        let c = calibrate(&scores([10.0, 11.0, 12.0, 11.5], vec![]), 0.005, "test", |s| s).unwrap();
+        assert!(c.threshold > 12.0 && c.threshold < 20.0, "{c:?}");
+    }
+
+    #[test]
+    fn defects_move_the_threshold_to_the_middle() {
+        let c = calibrate(&scores((0..1001).map(f64::from), vec![5.0, 2995.0]), 0.005, "test", |s| s).unwrap();
+        assert!((c.threshold - 1995.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn equal_scores_still_give_a_scale() {
+        let c = calibrate(&scores([0.0; 20], vec![]), 0.005, "test", |s| s).unwrap();
+        assert!(c.min < c.threshold && c.threshold < c.max, "{c:?}");
+        assert!(calibrate(&scores([], vec![]), 0.005, "test", |s| s).is_err());
+        assert!(calibrate(&scores([f64::NAN], vec![]), 0.005, "test", |s| s).is_err());
+    }
+
+    #[test]
+    fn the_normal_quantile_is_right() {
+        assert!((normal_quantile(0.995) - 2.575_829).abs() < 1e-5);
+        assert!(normal_quantile(0.5).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,281 @@
+//! What fitting any method needs: its options, the images, and room for what does not fit in memory.
+
+use crate::dataset::training_images;
+use crate::error::{Error, Result};
+use crate::frame::{Fit, InputSpec, Picture, Preprocessor, load_picture};
+use crate::network::backbone::Backbone;
+use crate::network::{Device, FeatureMap, Network};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use memmap2::Mmap;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Somebody who wants to know how far a fit is, and may stop it.
+pub trait Progress {
+    /// A new stage of `steps` steps begins.
+    fn stage(&mut self, name: &str, steps: usize);
+    /// One step of the stage is done.
+    fn advance(&mut self);
+    /// Something that the user should know.
+    fn note(&mut self, message: &str);
+    /// Whether the user wants to stop.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Whether a foreground is estimated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Foreground {
+    /// If the images look like an object on a plain ground.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// The size of the network's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputSize {
+    /// Width and height, multiples of 32.
+    Fixed(u32, u32),
+    /// The shape of the training images, with as many pixels as 320x320.
+    Auto,
+}
+
+/// Side of the default input.
+const SIDE: u32 = 320;
+
+impl Default for InputSize {
+    fn default() -> Self {
+        Self::Fixed(SIDE, SIDE)
+    }
+}
+
+/// What to learn from, and how.
+#[derive(Debug)]
+pub struct FitOptions {
+    /// What is inspected, for people.
+    pub name: String,
+    /// An MVTec-style category or a folder of good images.
+    pub data: PathBuf,
+    /// The data set's name as the bundle records it.
+    pub dataset: String,
+    /// The network that the features come from.
+    pub backbone: Backbone,
+    /// The layers to use; empty: the backbone's default ones.
+    pub layers: Vec<String>,
+    /// Input size.
+    pub size: InputSize,
+    /// How images of another shape are brought to that size.
+    pub fit: Fit,
+    /// Foreground estimation.
+    pub foreground: Foreground,
+    /// Parameters of the method by name, over its defaults.
+    pub set: Vec<(String, String)>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// An unreadable image fails the fit instead of being left out.
+    pub strict: bool,
+    /// Where the network runs.
+    pub device: Device,
+    /// Its threads; 0: all cores.
+    pub threads: usize,
+    /// A folder with room for what does not fit in memory.
+    pub scratch: PathBuf,
+    /// The day that the bundle records.
+    pub date: String,
+}
+
+impl FitOptions {
+    /// Puts the values of [`FitOptions::set`] over `params`; "a.b=1" names a field of a field.
+    ///
+    /// # Errors
+    /// If a name is unknown or a value cannot be read.
+    pub fn apply<P: Serialize + DeserializeOwned>(&self, params: P) -> Result<P> {
+        let mut value = serde_json::to_value(params).map_err(|e| Error::Setting(e.to_string()))?;
+        for (name, text) in &self.set {
+            let mut place = &mut value;
+            for part in name.split('.') {
+                let known = place.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
+                place = place.get_mut(part).ok_or_else(|| {
+                    Error::Setting(format!("unknown parameter '{name}'; there are: {}", known.unwrap_or_default()))
+                })?;
+            }
+            *place = serde_json::from_str(text)
+                .map_err(|_| Error::Setting(format!("parameter '{name}': '{text}' is not a number or a list")))?;
+        }
+        serde_json::from_value(value).map_err(|e| Error::Setting(format!("parameters: {e}")))
+    }
+}
+
+/// The good images, read anew in each pass; an unreadable one is left out of all of them.
+#[derive(Debug)]
+pub struct ImageSet {
+    paths: Vec<PathBuf>,
+    input: InputSpec,
+    strict: bool,
+    skipped: usize,
+    preprocessors: HashMap<(u32, u32), Preprocessor>,
+}
+
+/// Image sizes for which a converter is kept; folders of photographs have one or two.
+const KEPT_SIZES: usize = 16;
+
+impl ImageSet {
+    /// Finds the images and decides the input's size.
+    ///
+    /// # Errors
+    /// If there are none, or the size is not usable.
+    pub fn open(options: &FitOptions, progress: &mut dyn Progress) -> Result<Self> {
+        let paths = training_images(&options.data)?;
+        let (width, height) = match options.size {
+            InputSize::Fixed(width, height) => (width, height),
+            InputSize::Auto => {
+                let size = automatic_size(&paths)?;
+                progress.note(&format!("input size: {}x{}", size.0, size.1));
+                size
+            }
+        };
+        let card = &options.backbone.card.input;
+        let input = InputSpec { width, height, fit: options.fit, mean: card.mean, std: card.std };
+        input.check().map_err(Error::Setting)?;
+        Ok(Self { paths, input, strict: options.strict, skipped: 0, preprocessors: HashMap::new() })
+    }
+
+    /// Number of images; it shrinks when one turns out to be unreadable.
+    pub fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Whether no image is left.
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// Number of images that were left out.
+    pub fn skipped(&self) -> usize {
+        self.skipped
+    }
+
+    /// What the network wants to see.
+    pub fn input(&self) -> &InputSpec {
+        &self.input
+    }
+
+    /// Runs `network` on every image and hands the maps to `use_maps`.
+    ///
+    /// # Errors
+    /// If the network or `use_maps` fails, the user interrupts, an image is unreadable and the fit is strict, or none is left.
+    pub fn each(
+        &mut self,
+        network: &mut Network,
+        stage: &str,
+        progress: &mut dyn Progress,
+        mut use_maps: impl FnMut(&[FeatureMap]) -> Result<()>,
+    ) -> Result<()> {
+        progress.stage(stage, self.paths.len());
+        let mut input = network.new_input()?;
+        let mut readable = Vec::with_capacity(self.paths.len());
+        for path in std::mem::take(&mut self.paths) {
+            if progress.interrupted() {
+                return Err(Error::Interrupted);
+            }
+            match load_picture(&path) {
+                Ok(picture) => {
+                    let preprocessor = self.preprocessor(&picture)?;
+                    let maps = network.extract(preprocessor, &mut input, &picture.frame()?)?;
+                    use_maps(&maps)?;
+                    readable.push(path);
+                }
+                Err(e) if self.strict => return Err(e),
+                Err(e) => {
+                    self.skipped += 1;
+                    progress.note(&format!("left out: {e}"));
+                }
+            }
+            progress.advance();
+        }
+        self.paths = readable;
+        match self.paths.is_empty() {
+            true => Err(Error::Fit(format!("none of the {} images can be read", self.skipped))),
+            false => Ok(()),
+        }
+    }
+
+    fn preprocessor(&mut self, picture: &Picture) -> Result<&mut Preprocessor> {
+        let size = (picture.info().width(), picture.info().height());
+        if self.preprocessors.len() >= KEPT_SIZES && !self.preprocessors.contains_key(&size) {
+            self.preprocessors.clear();
+        }
+        match self.preprocessors.entry(size) {
+            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                Ok(entry.insert(Preprocessor::new(picture.info(), &self.input, None)?))
+            }
+        }
+    }
+}
+
+/// The shape of the images (the median of their aspect ratios) with about as many pixels as the default input.
+fn automatic_size(paths: &[PathBuf]) -> Result<(u32, u32)> {
+    let mut ratios: Vec<f64> = paths
+        .iter()
+        .filter_map(|path| image::ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_dimensions().ok())
+        .filter(|&(width, height)| width > 0 && height > 0)
+        .map(|(width, height)| f64::from(width) / f64::from(height))
+        .collect();
+    if ratios.is_empty() {
+        return Err(Error::Fit("none of the images can be read".into()));
+    }
+    ratios.sort_by(f64::total_cmp);
+    let ratio = ratios[ratios.len() / 2].clamp(1.0 / 16.0, 16.0);
+    let side = |length: f64| ((length / 32.0).round() as u32).max(1) * 32;
+    Ok((side(f64::from(SIDE) * ratio.sqrt()), side(f64::from(SIDE) / ratio.sqrt())))
+}
+
+/// Values written to an unnamed temporary file, to be mapped when they are complete.
+#[derive(Debug)]
+pub struct Spool {
+    folder: PathBuf,
+    file: BufWriter<File>,
+    halves: Vec<f16>,
+}
+
+impl Spool {
+    /// An empty spool in `folder`.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn new(folder: &Path) -> Result<Self> {
+        let file = tempfile::tempfile_in(folder).map_err(|e| Error::io(folder, e))?;
+        Ok(Self { folder: folder.to_owned(), file: BufWriter::new(file), halves: Vec::new() })
+    }
+
+    /// Appends values, rounded to f16.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn push_halves(&mut self, values: &[f32]) -> Result<()> {
+        self.halves.resize(values.len(), f16::ZERO);
+        self.halves.convert_from_f32_slice(values);
+        self.file.write_all(bytemuck::cast_slice(&self.halves)).map_err(|e| Error::io(&self.folder, e))
+    }
+
+    /// Everything that was appended.
+    ///
+    /// # Errors
+    /// If it cannot be written out or mapped.
+    pub fn finish(self) -> Result<Mmap> {
+        let file = self.file.into_inner().map_err(|e| Error::io(&self.folder, e.into_error()))?;
+        // SAFETY: the file has no name: nobody else can change it.
+        unsafe { Mmap::map(&file) }.map_err(|e| Error::io(&self.folder, e))
+    }
+}
