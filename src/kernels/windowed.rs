@@ -3,14 +3,16 @@
 //! `distance(y, x) = min over references k and offsets |dy|, |dx| <= window / 2 of 1 - <q(y, x), r_k(y + dy, x + dx)>`
 //! (CPR, Algorithm 2; HETMM's forward matching). Vectors have unit length; places outside the map never win.
 
-use half::f16;
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod element;
 mod scalar;
+
+pub use element::Element;
 
 /// The sides of feature maps that are searched together: `[height, width, channels]`, channel last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +43,20 @@ impl Shape {
 }
 
 /// One row of a search: the similarity of every patch of row `y` to its best match.
-type RowSearch = fn(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]);
+type RowSearch<E> =
+    fn(query: &[f32], references: &[&[E]], shape: Shape, reach: usize, y: usize, best: &mut [f32]);
 
 /// Fills `distances`, `[height, width]`, for `query`, `[height, width, channels]`, against `references` of the same shape.
 ///
 /// # Panics
 /// If a length does not fit `shape`, `window` is even, or there is no reference.
-pub fn distances(query: &[f32], references: &[&[f16]], shape: Shape, window: usize, distances: &mut [f32]) {
+pub fn distances<E: Element>(
+    query: &[f32],
+    references: &[&[E]],
+    shape: Shape,
+    window: usize,
+    distances: &mut [f32],
+) {
     check(query, references, shape, window, distances);
     run(fastest(), query, references, shape, window, distances);
 }
@@ -56,20 +65,36 @@ pub fn distances(query: &[f32], references: &[&[f16]], shape: Shape, window: usi
 ///
 /// # Panics
 /// As [`distances`].
-pub fn distances_scalar(query: &[f32], references: &[&[f16]], shape: Shape, window: usize, distances: &mut [f32]) {
+pub fn distances_scalar<E: Element>(
+    query: &[f32],
+    references: &[&[E]],
+    shape: Shape,
+    window: usize,
+    distances: &mut [f32],
+) {
     check(query, references, shape, window, distances);
     run(scalar::row, query, references, shape, window, distances);
 }
 
-fn check(query: &[f32], references: &[&[f16]], shape: Shape, window: usize, distances: &[f32]) {
+fn check<E: Element>(query: &[f32], references: &[&[E]], shape: Shape, window: usize, distances: &[f32]) {
     assert_eq!(query.len(), shape.len(), "the query does not have the shape {shape:?}");
     assert_eq!(distances.len(), shape.places(), "the distances do not have the shape {shape:?}");
     assert!(window % 2 == 1, "the window must be odd, is {window}");
     assert!(!references.is_empty(), "no reference to search");
-    assert!(references.iter().all(|r| r.len() == shape.len()), "a reference does not have the shape {shape:?}");
+    assert!(
+        references.iter().all(|r| r.len() == shape.len()),
+        "a reference does not have the shape {shape:?}"
+    );
 }
 
-fn run(row: RowSearch, query: &[f32], references: &[&[f16]], shape: Shape, window: usize, distances: &mut [f32]) {
+fn run<E: Element>(
+    row: RowSearch<E>,
+    query: &[f32],
+    references: &[&[E]],
+    shape: Shape,
+    window: usize,
+    distances: &mut [f32],
+) {
     distances.par_chunks_exact_mut(shape.width).enumerate().with_min_len(4).for_each(|(y, best)| {
         best.fill(f32::NEG_INFINITY);
         row(query, references, shape, window / 2, y, best);
@@ -77,7 +102,7 @@ fn run(row: RowSearch, query: &[f32], references: &[&[f16]], shape: Shape, windo
     });
 }
 
-fn fastest() -> RowSearch {
+fn fastest<E: Element>() -> RowSearch<E> {
     #[cfg(target_arch = "x86_64")]
     {
         if super::simd::has_avx512() {
@@ -98,6 +123,7 @@ fn rows(y: usize, reach: usize, height: usize) -> std::ops::Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use half::f16;
     use proptest::prelude::*;
 
     fn vectors(seed: u64, shape: Shape) -> Vec<f32> {
@@ -116,15 +142,15 @@ mod tests {
         values
     }
 
-    fn check_parity(seed: u64, shape: Shape, window: usize, count: usize) {
+    fn check_parity<E: Element>(seed: u64, shape: Shape, window: usize, count: usize, convert: fn(f32) -> E) {
         let query = vectors(seed, shape);
-        let references: Vec<Vec<f16>> = (0..count)
-            .map(|k| vectors(seed + 1 + k as u64, shape).into_iter().map(f16::from_f32).collect())
+        let references: Vec<Vec<E>> = (0..count)
+            .map(|k| vectors(seed + 1 + k as u64, shape).into_iter().map(convert).collect())
             .collect();
-        let references: Vec<&[f16]> = references.iter().map(Vec::as_slice).collect();
+        let references: Vec<&[E]> = references.iter().map(Vec::as_slice).collect();
         let mut expected = vec![0.0; shape.places()];
         distances_scalar(&query, &references, shape, window, &mut expected);
-        let mut rows: Vec<(&str, RowSearch)> = vec![("fastest", fastest())];
+        let mut rows: Vec<(&str, RowSearch<E>)> = vec![("fastest", fastest())];
         #[cfg(target_arch = "x86_64")]
         if crate::kernels::simd::has_avx2() {
             rows.push(("avx2", avx2::row));
@@ -133,7 +159,10 @@ mod tests {
             let mut found = vec![0.0; shape.places()];
             run(row, &query, &references, shape, window, &mut found);
             for (found, expected) in found.iter().zip(&expected) {
-                assert!((found - expected).abs() < 1e-5, "{name} {shape:?} window {window}: {found} != {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-5,
+                    "{name} {shape:?} window {window}: {found} != {expected}"
+                );
             }
         }
     }
@@ -145,7 +174,9 @@ mod tests {
             seed in 0u64..1_000_000, height in 1usize..7, width in 1usize..23, channels in 1usize..70,
             reach in 0usize..5, count in 1usize..4,
         ) {
-            check_parity(seed, Shape { height, width, channels }, 2 * reach + 1, count);
+            let shape = Shape { height, width, channels };
+            check_parity(seed, shape, 2 * reach + 1, count, f16::from_f32);
+            check_parity(seed, shape, 2 * reach + 1, count, |value| value);
         }
     }
 

@@ -4,17 +4,30 @@
 //! three query loads and five converted reference loads per eight channels, so that arithmetic and not memory
 //! is the limit. Wider windows are covered in steps of three columns.
 
-use super::{Shape, rows};
-use half::f16;
+use super::{Element, Shape, rows};
 use std::arch::x86_64::*;
 
-pub(super) fn row(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]) {
+pub(super) fn row<E: Element>(
+    query: &[f32],
+    references: &[&[E]],
+    shape: Shape,
+    reach: usize,
+    y: usize,
+    best: &mut [f32],
+) {
     // SAFETY: this function is only chosen on processors that have the features.
     unsafe { row_avx2(query, references, shape, reach, y, best) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn row_avx2(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]) {
+fn row_avx2<E: Element>(
+    query: &[f32],
+    references: &[&[E]],
+    shape: Shape,
+    reach: usize,
+    y: usize,
+    best: &mut [f32],
+) {
     let Shape { height, width, channels } = shape;
     let query = &query[y * width * channels..(y + 1) * width * channels];
     for reference in references {
@@ -31,7 +44,7 @@ fn row_avx2(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y:
 
 /// The window is one column: eight patches at a time, each with its own accumulator.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn same_column(query: &[f32], reference: &[f16], channels: usize, best: &mut [f32]) {
+fn same_column<E: Element>(query: &[f32], reference: &[E], channels: usize, best: &mut [f32]) {
     let mut groups = best.chunks_exact_mut(8);
     let mut x = 0;
     for group in &mut groups {
@@ -52,7 +65,7 @@ fn same_column(query: &[f32], reference: &[f16], channels: usize, best: &mut [f3
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn window(query: &[f32], reference: &[f16], channels: usize, reach: usize, best: &mut [f32]) {
+fn window<E: Element>(query: &[f32], reference: &[E], channels: usize, reach: usize, best: &mut [f32]) {
     let width = best.len();
     let side = 2 * reach + 1;
     let mut x = 0;
@@ -83,7 +96,7 @@ fn window(query: &[f32], reference: &[f16], channels: usize, reach: usize, best:
 
 /// The best of three dot products for each of three patches: patch `i` against columns `i..i + 3` of five.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tile(query: &[f32], reference: &[f16], channels: usize) -> [f32; 3] {
+fn tile<E: Element>(query: &[f32], reference: &[E], channels: usize) -> [f32; 3] {
     assert!(query.len() == 3 * channels && reference.len() == 5 * channels);
     let mut sums = [[_mm256_setzero_ps(); 3]; 3];
     let whole = channels / 8 * 8;
@@ -91,9 +104,10 @@ fn tile(query: &[f32], reference: &[f16], channels: usize) -> [f32; 3] {
     while c < whole {
         // SAFETY: c + 8 <= channels, and the lengths were checked above.
         unsafe {
-            let q: [__m256; 3] = std::array::from_fn(|i| _mm256_loadu_ps(query.as_ptr().add(i * channels + c)));
+            let q: [__m256; 3] =
+                std::array::from_fn(|i| _mm256_loadu_ps(query.as_ptr().add(i * channels + c)));
             for column in 0..5 {
-                let r = load_half(reference.as_ptr().add(column * channels + c));
+                let r = E::load8(reference.as_ptr().add(column * channels + c));
                 for i in column.saturating_sub(2)..=column.min(2) {
                     sums[i][column - i] = _mm256_fmadd_ps(q[i], r, sums[i][column - i]);
                 }
@@ -114,7 +128,7 @@ fn tile(query: &[f32], reference: &[f16], channels: usize) -> [f32; 3] {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn eight_dots(query: &[f32], reference: &[f16], channels: usize) -> __m256 {
+fn eight_dots<E: Element>(query: &[f32], reference: &[E], channels: usize) -> __m256 {
     assert!(query.len() == 8 * channels && reference.len() == 8 * channels);
     let mut sums = [_mm256_setzero_ps(); 8];
     let whole = channels / 8 * 8;
@@ -124,7 +138,7 @@ fn eight_dots(query: &[f32], reference: &[f16], channels: usize) -> __m256 {
             // SAFETY: c + 8 <= channels, and the lengths were checked above.
             unsafe {
                 let q = _mm256_loadu_ps(query.as_ptr().add(i * channels + c));
-                *sum = _mm256_fmadd_ps(q, load_half(reference.as_ptr().add(i * channels + c)), *sum);
+                *sum = _mm256_fmadd_ps(q, E::load8(reference.as_ptr().add(i * channels + c)), *sum);
             }
         }
         c += 8;
@@ -162,27 +176,17 @@ fn sum(v: __m256) -> f32 {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn dot(query: &[f32], reference: &[f16]) -> f32 {
+fn dot<E: Element>(query: &[f32], reference: &[E]) -> f32 {
     let mut acc = _mm256_setzero_ps();
     let (q, q_tail) = query.as_chunks::<8>();
     let (r, r_tail) = reference.as_chunks::<8>();
     for (q, r) in q.iter().zip(r) {
         // SAFETY: both are eight values.
-        unsafe { acc = _mm256_fmadd_ps(_mm256_loadu_ps(q.as_ptr()), load_half(r.as_ptr()), acc) };
+        unsafe { acc = _mm256_fmadd_ps(_mm256_loadu_ps(q.as_ptr()), E::load8(r.as_ptr()), acc) };
     }
     sum(acc) + plain_dot(q_tail, r_tail)
 }
 
-fn plain_dot(query: &[f32], reference: &[f16]) -> f32 {
+fn plain_dot<E: Element>(query: &[f32], reference: &[E]) -> f32 {
     query.iter().zip(reference).map(|(q, r)| q * r.to_f32()).sum()
-}
-
-/// Eight values, converted.
-///
-/// # Safety
-/// Eight values must lie at `from`.
-#[target_feature(enable = "avx2,f16c")]
-unsafe fn load_half(from: *const f16) -> __m256 {
-    // SAFETY: eight values of two bytes lie there, and the load needs no alignment.
-    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
 }

@@ -1,7 +1,6 @@
 //! AVX-512: tiles of six patches against eight columns, with masked loads for the last channels.
 
-use super::{Shape, rows};
-use half::f16;
+use super::{Element, Shape, rows};
 use std::arch::x86_64::*;
 
 /// Patches in a tile: 18 accumulators, 6 query vectors and one reference vector fit the 32 registers.
@@ -9,13 +8,27 @@ const PATCHES: usize = 6;
 /// Columns of the reference that a tile of windows of three touches.
 const COLUMNS: usize = PATCHES + 2;
 
-pub(super) fn row(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]) {
+pub(super) fn row<E: Element>(
+    query: &[f32],
+    references: &[&[E]],
+    shape: Shape,
+    reach: usize,
+    y: usize,
+    best: &mut [f32],
+) {
     // SAFETY: this function is only chosen on processors that have the features.
     unsafe { row_avx512(query, references, shape, reach, y, best) }
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
-fn row_avx512(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]) {
+fn row_avx512<E: Element>(
+    query: &[f32],
+    references: &[&[E]],
+    shape: Shape,
+    reach: usize,
+    y: usize,
+    best: &mut [f32],
+) {
     let Shape { height, width, channels } = shape;
     let query = &query[y * width * channels..(y + 1) * width * channels];
     for reference in references {
@@ -27,7 +40,7 @@ fn row_avx512(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, 
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
-fn window(query: &[f32], reference: &[f16], channels: usize, reach: usize, best: &mut [f32]) {
+fn window<E: Element>(query: &[f32], reference: &[E], channels: usize, reach: usize, best: &mut [f32]) {
     let width = best.len();
     let side = 2 * reach + 1;
     let mut x = 0;
@@ -42,13 +55,16 @@ fn window(query: &[f32], reference: &[f16], channels: usize, reach: usize, best:
         }
         let q = &query[x * channels..(x + PATCHES) * channels];
         if reach == 0 {
-            keep_best(&mut best[x..x + PATCHES], tile::<1, PATCHES>(q, &reference[x * channels..(x + PATCHES) * channels], channels));
+            keep_best(
+                &mut best[x..x + PATCHES],
+                tile::<E, 1, PATCHES>(q, &reference[x * channels..(x + PATCHES) * channels], channels),
+            );
         } else {
             // Offsets -reach..=reach in steps of three columns; the last step moves back to end with the window.
             for step in (0..side).step_by(3) {
                 let first = x - reach + step.min(side - 3);
                 let r = &reference[first * channels..(first + COLUMNS) * channels];
-                keep_best(&mut best[x..x + PATCHES], tile::<3, COLUMNS>(q, r, channels));
+                keep_best(&mut best[x..x + PATCHES], tile::<E, 3, COLUMNS>(q, r, channels));
             }
         }
         x += PATCHES;
@@ -63,8 +79,16 @@ fn keep_best(best: &mut [f32], sums: [f32; PATCHES]) {
 
 /// The best of `SIDE` dot products for each patch: patch `i` against columns `i..i + SIDE`.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
-fn tile<const SIDE: usize, const WIDTH: usize>(query: &[f32], reference: &[f16], channels: usize) -> [f32; PATCHES] {
-    assert!(query.len() == PATCHES * channels && reference.len() == WIDTH * channels && WIDTH + 1 == PATCHES + SIDE);
+fn tile<E: Element, const SIDE: usize, const WIDTH: usize>(
+    query: &[f32],
+    reference: &[E],
+    channels: usize,
+) -> [f32; PATCHES] {
+    assert!(
+        query.len() == PATCHES * channels
+            && reference.len() == WIDTH * channels
+            && WIDTH + 1 == PATCHES + SIDE
+    );
     let mut sums = [[_mm512_setzero_ps(); SIDE]; PATCHES];
     let mut c = 0;
     while c < channels {
@@ -74,7 +98,7 @@ fn tile<const SIDE: usize, const WIDTH: usize>(query: &[f32], reference: &[f16],
             let q: [__m512; PATCHES] =
                 std::array::from_fn(|i| _mm512_maskz_loadu_ps(mask, query.as_ptr().add(i * channels + c)));
             for column in 0..WIDTH {
-                let r = load_half(mask, reference.as_ptr().add(column * channels + c));
+                let r = E::load16(mask, reference.as_ptr().add(column * channels + c));
                 for i in (column + 1).saturating_sub(SIDE)..=column.min(PATCHES - 1) {
                     sums[i][column - i] = _mm512_fmadd_ps(q[i], r, sums[i][column - i]);
                 }
@@ -105,7 +129,7 @@ fn largest_sum(v: &[__m256]) -> f32 {
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
-fn dot(query: &[f32], reference: &[f16]) -> f32 {
+fn dot<E: Element>(query: &[f32], reference: &[E]) -> f32 {
     let mut acc = _mm512_setzero_ps();
     let mut c = 0;
     while c < query.len() {
@@ -113,7 +137,7 @@ fn dot(query: &[f32], reference: &[f16]) -> f32 {
         // SAFETY: lanes beyond the end are masked off.
         unsafe {
             let q = _mm512_maskz_loadu_ps(mask, query.as_ptr().add(c));
-            acc = _mm512_fmadd_ps(q, load_half(mask, reference.as_ptr().add(c)), acc);
+            acc = _mm512_fmadd_ps(q, E::load16(mask, reference.as_ptr().add(c)), acc);
         }
         c += 16;
     }
@@ -122,14 +146,4 @@ fn dot(query: &[f32], reference: &[f16]) -> f32 {
 
 fn lanes(left: usize) -> __mmask16 {
     if left >= 16 { !0 } else { (1 << left) - 1 }
-}
-
-/// Up to sixteen values, converted; masked lanes are 0.
-///
-/// # Safety
-/// The values of the mask's lanes must lie at `from`.
-#[target_feature(enable = "avx512f,avx512vl,avx512bw")]
-unsafe fn load_half(mask: __mmask16, from: *const f16) -> __m512 {
-    // SAFETY: masked lanes are not read.
-    _mm512_cvtph_ps(unsafe { _mm256_maskz_loadu_epi16(mask, from.cast()) })
 }
