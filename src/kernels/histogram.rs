@@ -54,7 +54,11 @@ impl Blocks {
             for y in row..row + tall {
                 for x in column..column + broad {
                     let inside = y >= above && y - above < height && x >= left && x - left < width;
-                    let code = if inside { usize::from(codes[(y - above) * width + (x - left)]) } else { self.codes };
+                    let code = if inside {
+                        usize::from(codes[(y - above) * width + (x - left)])
+                    } else {
+                        self.codes
+                    };
                     counts[if code < self.codes { code + 1 } else { 0 }] += 1;
                 }
             }
@@ -134,8 +138,77 @@ impl Comparison {
         let bins = self.blocks.bins();
         let reference = &self.logarithms[index * self.blocks.len()..][..self.blocks.len()];
         let blocks = query.frequencies.chunks_exact(bins).zip(reference.chunks_exact(bins));
-        for ((divergence, entropy), (t, log_r)) in query.divergences.iter_mut().zip(&query.entropies).zip(blocks) {
+        for ((divergence, entropy), (t, log_r)) in
+            query.divergences.iter_mut().zip(&query.entropies).zip(blocks)
+        {
             *divergence = entropy - t.iter().zip(log_r).map(|(t, log_r)| t * log_r).sum::<f64>();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn histograms(blocks: Blocks, codes: &[u8]) -> Vec<f32> {
+        let mut histograms = vec![0.0; blocks.len()];
+        blocks.histograms(codes, &mut histograms);
+        histograms
+    }
+
+    #[test]
+    fn padding_surrounds_the_map() {
+        // Blocks of 2 and one place of padding on every side: the last row and column of the padding are not covered.
+        let blocks = Blocks { map: (3, 3), side: 2, codes: 2 };
+        let found = histograms(blocks, &[0, 1, 1, 1, 0, 0, 1, 0, 9]);
+        assert_eq!(found, [0.75, 0.25, 0.0, 0.5, 0.0, 0.5, 0.5, 0.0, 0.5, 0.25, 0.75, 0.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn each_block_sums_to_one(
+            height in 1usize..40, width in 1usize..40, side in 1usize..7, codes in 2usize..256,
+            values in proptest::collection::vec(any::<u8>(), 40 * 40),
+        ) {
+            let blocks = Blocks { map: (height, width), side, codes };
+            let found = histograms(blocks, &values[..height * width]);
+            for block in found.chunks_exact(blocks.bins()) {
+                prop_assert!((block.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+                prop_assert!(block.iter().all(|&share| (0.0..=1.0).contains(&share)));
+            }
+        }
+
+        #[test]
+        fn distances_agree_with_the_definition(
+            maps in proptest::collection::vec(proptest::collection::vec(0u8..6, 100), 2..6), kept in 1usize..12,
+        ) {
+            let blocks = Blocks { map: (10, 10), side: 3, codes: 6 };
+            let made: Vec<Vec<f32>> = maps.iter().map(|codes| histograms(blocks, codes)).collect();
+            let (query, references) = (&made[0], &made[1..]);
+            let comparison = Comparison::new(blocks, &references.concat(), 1e-8, kept);
+            let mut found = Vec::new();
+            comparison.distances(query, &mut Query::default(), &mut found);
+            for (found, reference) in found.iter().zip(references) {
+                let bins = query.chunks_exact(blocks.bins()).zip(reference.chunks_exact(blocks.bins()));
+                let term = |(&t, &r): (&f32, &f32)| {
+                    let (t, r) = (f64::from(t) + 1e-8, f64::from(r) + 1e-8);
+                    t * (t / r).ln()
+                };
+                let mut divergences: Vec<f64> = bins.map(|(t, r)| t.iter().zip(r).map(term).sum()).collect();
+                divergences.sort_by(f64::total_cmp);
+                let expected: f64 = divergences.iter().take(kept).sum();
+                prop_assert!((f64::from(*found) - expected).abs() < 1e-4, "{found} != {expected}");
+            }
+        }
+
+        #[test]
+        fn a_map_is_at_no_distance_from_itself(codes in proptest::collection::vec(0u8..6, 100)) {
+            let blocks = Blocks { map: (10, 10), side: 3, codes: 6 };
+            let histograms = histograms(blocks, &codes);
+            let mut found = Vec::new();
+            Comparison::new(blocks, &histograms, 1e-8, 9).distances(&histograms, &mut Query::default(), &mut found);
+            prop_assert!(found[0].abs() < 1e-6);
         }
     }
 }
