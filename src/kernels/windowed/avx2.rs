@@ -1,50 +1,90 @@
-//! AVX2, FMA and F16C.
-//!
-//! A tile is three neighbouring patches of the query against five columns of a reference: nine dot products share
-//! three query loads and five converted reference loads per eight channels, so that arithmetic and not memory
-//! is the limit. Wider windows are covered in steps of three columns.
+//! AVX2, FMA and F16C: eight patches in a vector, or, where the window is one column, eight channels.
 
-use super::{Element, Shape, rows};
+use super::planar::{self, Vector};
+use super::{Element, Shape};
 use std::arch::x86_64::*;
 
-pub(super) fn row<E: Element>(
+pub(super) fn band<E: Element>(
     query: &[f32],
     references: &[&[E]],
     shape: Shape,
     reach: usize,
-    y: usize,
+    first: usize,
     best: &mut [f32],
 ) {
     // SAFETY: this function is only chosen on processors that have the features.
-    unsafe { row_avx2(query, references, shape, reach, y, best) }
+    unsafe { band_avx2(query, references, shape, reach, first, best) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn row_avx2<E: Element>(
+fn band_avx2<E: Element>(
     query: &[f32],
     references: &[&[E]],
     shape: Shape,
     reach: usize,
-    y: usize,
+    first: usize,
     best: &mut [f32],
 ) {
-    let Shape { height, width, channels } = shape;
-    let query = &query[y * width * channels..(y + 1) * width * channels];
-    for reference in references {
-        for ry in rows(y, reach, height) {
-            let reference = &reference[ry * width * channels..(ry + 1) * width * channels];
-            if reach == 0 {
-                same_column(query, reference, channels, best);
-            } else {
-                window(query, reference, channels, reach, best);
-            }
+    if reach == 0 {
+        same_place(query, references, shape, first, best);
+    } else {
+        // SAFETY: the processor has the features that this function is compiled for.
+        unsafe { planar::band::<__m256, E>(query, references, shape, reach, first, best) }
+    }
+}
+
+impl Vector for __m256 {
+    const LANES: usize = 8;
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller vouches for eight values; the load needs no alignment.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: as above.
+        unsafe { _mm256_storeu_ps(to, self) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+        _mm256_fmadd_ps(self, factor, sum)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn max(self, other: Self) -> Self {
+        // The second operand is the result where one is not a number.
+        _mm256_max_ps(other, self)
+    }
+}
+
+/// The window is one column: eight patches at a time, each with its own sum.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn same_place<E: Element>(
+    query: &[f32],
+    references: &[&[E]],
+    shape: Shape,
+    first: usize,
+    best: &mut [f32],
+) {
+    let Shape { width, channels, .. } = shape;
+    for (y, best) in best.chunks_exact_mut(width).enumerate() {
+        best.fill(f32::NEG_INFINITY);
+        let row = (first + y) * width * channels..(first + y + 1) * width * channels;
+        for reference in references {
+            same_place_of_row(&query[row.clone()], &reference[row.clone()], channels, best);
         }
     }
 }
 
-/// The window is one column: eight patches at a time, each with its own accumulator.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn same_column<E: Element>(query: &[f32], reference: &[E], channels: usize, best: &mut [f32]) {
+fn same_place_of_row<E: Element>(query: &[f32], reference: &[E], channels: usize, best: &mut [f32]) {
     let mut groups = best.chunks_exact_mut(8);
     let mut x = 0;
     for group in &mut groups {
@@ -62,69 +102,6 @@ fn same_column<E: Element>(query: &[f32], reference: &[E], channels: usize, best
         *best = best.max(dot(&query[span.clone()], &reference[span]));
         x += 1;
     }
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn window<E: Element>(query: &[f32], reference: &[E], channels: usize, reach: usize, best: &mut [f32]) {
-    let width = best.len();
-    let side = 2 * reach + 1;
-    let mut x = 0;
-    while x < width {
-        let inner = x >= reach && x + 3 + reach <= width;
-        if !inner {
-            let q = &query[x * channels..(x + 1) * channels];
-            for rx in rows(x, reach, width) {
-                best[x] = best[x].max(dot(q, &reference[rx * channels..(rx + 1) * channels]));
-            }
-            x += 1;
-            continue;
-        }
-        let q = &query[x * channels..(x + 3) * channels];
-        // Offsets -reach..=reach in steps of three columns; the last step moves back to end with the window.
-        let mut step = 0;
-        while step < side {
-            let first = x - reach + step.min(side - 3);
-            let sums = tile(q, &reference[first * channels..(first + 5) * channels], channels);
-            for (best, sum) in best[x..x + 3].iter_mut().zip(sums) {
-                *best = best.max(sum);
-            }
-            step += 3;
-        }
-        x += 3;
-    }
-}
-
-/// The best of three dot products for each of three patches: patch `i` against columns `i..i + 3` of five.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn tile<E: Element>(query: &[f32], reference: &[E], channels: usize) -> [f32; 3] {
-    assert!(query.len() == 3 * channels && reference.len() == 5 * channels);
-    let mut sums = [[_mm256_setzero_ps(); 3]; 3];
-    let whole = channels / 8 * 8;
-    let mut c = 0;
-    while c < whole {
-        // SAFETY: c + 8 <= channels, and the lengths were checked above.
-        unsafe {
-            let q: [__m256; 3] =
-                std::array::from_fn(|i| _mm256_loadu_ps(query.as_ptr().add(i * channels + c)));
-            for column in 0..5 {
-                let r = E::load8(reference.as_ptr().add(column * channels + c));
-                for i in column.saturating_sub(2)..=column.min(2) {
-                    sums[i][column - i] = _mm256_fmadd_ps(q[i], r, sums[i][column - i]);
-                }
-            }
-        }
-        c += 8;
-    }
-    if whole == channels {
-        return std::array::from_fn(|i| largest_sum(sums[i]));
-    }
-    std::array::from_fn(|i| {
-        let tail = |d: usize| {
-            let (q, r) = (i * channels, (i + d) * channels);
-            plain_dot(&query[q + whole..q + channels], &reference[r + whole..r + channels])
-        };
-        (0..3).map(|d| sum(sums[i][d]) + tail(d)).fold(f32::NEG_INFINITY, f32::max)
-    })
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -158,14 +135,6 @@ fn transposed_sums(v: [__m256; 8]) -> __m256 {
     let low = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
     let high = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
     _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
-}
-
-#[target_feature(enable = "avx2")]
-fn largest_sum(v: [__m256; 3]) -> f32 {
-    let pairs = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[2]));
-    let sums = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps::<1>(pairs));
-    let best = _mm_max_ps(sums, _mm_movehl_ps(sums, sums));
-    _mm_cvtss_f32(_mm_max_ss(best, _mm_shuffle_ps::<1>(best, best)))
 }
 
 #[target_feature(enable = "avx2")]

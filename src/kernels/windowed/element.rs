@@ -15,13 +15,6 @@ pub trait Element: Copy + Send + Sync {
     /// They must lie there, and the processor must have AVX2 and F16C.
     #[cfg(target_arch = "x86_64")]
     unsafe fn load8(from: *const Self) -> __m256;
-
-    /// The values of the mask's lanes from `from` on, 0 in the others.
-    ///
-    /// # Safety
-    /// They must lie there (the others need not), and the processor must have AVX-512 F, BW and VL.
-    #[cfg(target_arch = "x86_64")]
-    unsafe fn load16(mask: __mmask16, from: *const Self) -> __m512;
 }
 
 impl Element for f16 {
@@ -30,17 +23,11 @@ impl Element for f16 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn load8(from: *const Self) -> __m256 {
         // SAFETY: eight values of two bytes lie there, and the load needs no alignment.
         _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
-    unsafe fn load16(mask: __mmask16, from: *const Self) -> __m512 {
-        // SAFETY: masked lanes are not read.
-        _mm512_cvtph_ps(unsafe { _mm256_maskz_loadu_epi16(mask, from.cast()) })
     }
 }
 
@@ -50,16 +37,10 @@ impl Element for f32 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn load8(from: *const Self) -> __m256 {
         // SAFETY: eight values lie there, and the load needs no alignment.
         unsafe { _mm256_loadu_ps(from) }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn load16(mask: __mmask16, from: *const Self) -> __m512 {
-        // SAFETY: masked lanes are not read.
-        unsafe { _mm512_maskz_loadu_ps(mask, from) }
     }
 }

@@ -2,23 +2,25 @@
 
 use super::{Element, Shape, rows};
 
-pub(super) fn row<E: Element>(
+pub(super) fn band<E: Element>(
     query: &[f32],
     references: &[&[E]],
     shape: Shape,
     reach: usize,
-    y: usize,
+    first: usize,
     best: &mut [f32],
 ) {
     let Shape { height, width, channels } = shape;
     let at = |y: usize, x: usize| (y * width + x) * channels..(y * width + x + 1) * channels;
-    for reference in references {
-        for ry in rows(y, reach, height) {
-            for (x, best) in best.iter_mut().enumerate() {
+    for (i, best) in best.iter_mut().enumerate() {
+        let (y, x) = (first + i / width, i % width);
+        let query = &query[at(y, x)];
+        *best = f32::NEG_INFINITY;
+        for reference in references {
+            for ry in rows(y, reach, height) {
                 for rx in rows(x, reach, width) {
-                    let similarity: f32 =
-                        query[at(y, x)].iter().zip(&reference[at(ry, rx)]).map(|(q, r)| q * r.to_f32()).sum();
-                    *best = best.max(similarity);
+                    let products = query.iter().zip(&reference[at(ry, rx)]).map(|(q, r)| q * r.to_f32());
+                    *best = best.max(products.sum());
                 }
             }
         }
