@@ -3,7 +3,8 @@
 //! `distance(y, x) = min over references k and offsets |dy|, |dx| <= window / 2 of 1 - <q(y, x), r_k(y + dy, x + dx)>`
 //! (CPR, Algorithm 2; HETMM's forward matching). Vectors have unit length; places outside the map never win.
 
-use rayon::prelude::*;
+use super::parallel;
+use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -44,13 +45,6 @@ impl Shape {
     }
 }
 
-/// A part of a search: the similarity of every patch of the rows from `first` on, as many as `best` holds, to its best match.
-type Search<E> =
-    fn(query: &[f32], references: &[&[E]], shape: Shape, reach: usize, first: usize, best: &mut [f32]);
-
-/// Rows of a part: small enough to share out evenly, large enough that the rows around it, which it needs too, do not count much.
-const ROWS: usize = 10;
-
 /// Fills `distances`, `[height, width]`, for `query`, `[height, width, channels]`, against `references` of the same shape.
 ///
 /// # Panics
@@ -62,8 +56,7 @@ pub fn distances<E: Element>(
     window: usize,
     distances: &mut [f32],
 ) {
-    check(query, references, shape, window, distances);
-    run(fastest(), query, references, shape, window, distances);
+    parallel::each(Search::new(query, references, shape, window).parts(distances), Part::run);
 }
 
 /// The same by the plain code; what the others are tested against.
@@ -77,36 +70,82 @@ pub fn distances_scalar<E: Element>(
     window: usize,
     distances: &mut [f32],
 ) {
-    check(query, references, shape, window, distances);
-    run(scalar::band, query, references, shape, window, distances);
+    let search = Search { kernel: scalar::band, ..Search::new(query, references, shape, window) };
+    parallel::each(search.parts(distances), Part::run);
 }
 
-fn check<E: Element>(query: &[f32], references: &[&[E]], shape: Shape, window: usize, distances: &[f32]) {
-    assert_eq!(query.len(), shape.len(), "the query does not have the shape {shape:?}");
-    assert_eq!(distances.len(), shape.places(), "the distances do not have the shape {shape:?}");
-    assert!(window % 2 == 1, "the window must be odd, is {window}");
-    assert!(!references.is_empty(), "no reference to search");
-    assert!(
-        references.iter().all(|r| r.len() == shape.len()),
-        "a reference does not have the shape {shape:?}"
-    );
-}
-
-fn run<E: Element>(
-    search: Search<E>,
-    query: &[f32],
-    references: &[&[E]],
+/// A search whose parts can be shared out together with other work.
+#[derive(Debug)]
+pub struct Search<'a, E> {
+    query: &'a [f32],
+    references: &'a [&'a [E]],
     shape: Shape,
-    window: usize,
-    distances: &mut [f32],
-) {
-    distances.par_chunks_mut(ROWS * shape.width).enumerate().for_each(|(band, best)| {
-        search(query, references, shape, window / 2, band * ROWS, best);
-        best.iter_mut().for_each(|similarity| *similarity = 1.0 - *similarity);
-    });
+    reach: usize,
+    kernel: Kernel<E>,
 }
 
-fn fastest<E: Element>() -> Search<E> {
+/// Fills `best` with the similarity of every patch of the rows from `first` on, as many as it holds, to its best match.
+type Kernel<E> = fn(search: &Search<'_, E>, first: usize, best: &mut [f32]);
+
+impl<'a, E: Element> Search<'a, E> {
+    /// A search for `query` in `references`; see [`distances`].
+    ///
+    /// # Panics
+    /// As [`distances`].
+    pub fn new(query: &'a [f32], references: &'a [&'a [E]], shape: Shape, window: usize) -> Self {
+        assert_eq!(query.len(), shape.len(), "the query does not have the shape {shape:?}");
+        assert!(window % 2 == 1, "the window must be odd, is {window}");
+        assert!(!references.is_empty(), "no reference to search");
+        let fits = references.iter().all(|reference| reference.len() == shape.len());
+        assert!(fits, "a reference does not have the shape {shape:?}");
+        Self { query, references, shape, reach: window / 2, kernel: fastest() }
+    }
+
+    /// The parts that fill `distances`, `[height, width]`.
+    ///
+    /// # Panics
+    /// If the length does not fit the shape.
+    pub fn parts<'b>(
+        &'b self,
+        distances: &'b mut [f32],
+    ) -> impl ExactSizeIterator<Item = Part<'b, E>> + Send {
+        assert_eq!(
+            distances.len(),
+            self.shape.places(),
+            "the distances do not have the shape {:?}",
+            self.shape
+        );
+        let bands = distances.chunks_mut(ROWS * self.shape.width).enumerate();
+        bands.map(|(band, distances)| Part { search: self, first: band * ROWS, distances })
+    }
+
+    /// Row `y` in a map of the shape.
+    fn row(&self, y: usize) -> Range<usize> {
+        let length = self.shape.width * self.shape.channels;
+        y * length..(y + 1) * length
+    }
+}
+
+/// Some rows of a search.
+#[derive(Debug)]
+pub struct Part<'a, E> {
+    search: &'a Search<'a, E>,
+    first: usize,
+    distances: &'a mut [f32],
+}
+
+impl<E> Part<'_, E> {
+    /// Fills its rows of the distances.
+    pub fn run(self) {
+        (self.search.kernel)(self.search, self.first, self.distances);
+        self.distances.iter_mut().for_each(|similarity| *similarity = 1.0 - *similarity);
+    }
+}
+
+/// Rows of a part: few enough to share out evenly, so many that the rows around them, which it needs too, do not count much.
+const ROWS: usize = 10;
+
+fn fastest<E: Element>() -> Kernel<E> {
     #[cfg(target_arch = "x86_64")]
     {
         if super::simd::has_avx512() {
@@ -120,7 +159,7 @@ fn fastest<E: Element>() -> Search<E> {
 }
 
 /// The rows that the window around row `y` covers.
-fn rows(y: usize, reach: usize, height: usize) -> std::ops::Range<usize> {
+fn rows(y: usize, reach: usize, height: usize) -> Range<usize> {
     y.saturating_sub(reach)..(y + reach + 1).min(height)
 }
 
@@ -154,14 +193,15 @@ mod tests {
         let references: Vec<&[E]> = references.iter().map(Vec::as_slice).collect();
         let mut expected = vec![0.0; shape.places()];
         distances_scalar(&query, &references, shape, window, &mut expected);
-        let mut searches: Vec<(&str, Search<E>)> = vec![("fastest", fastest())];
+        let mut kernels: Vec<(&str, Kernel<E>)> = vec![("fastest", fastest())];
         #[cfg(target_arch = "x86_64")]
         if crate::kernels::simd::has_avx2() {
-            searches.push(("avx2", avx2::band));
+            kernels.push(("avx2", avx2::band));
         }
-        for (name, search) in searches {
+        for (name, kernel) in kernels {
             let mut found = vec![0.0; shape.places()];
-            run(search, &query, &references, shape, window, &mut found);
+            let search = Search { kernel, ..Search::new(&query, &references, shape, window) };
+            parallel::each(search.parts(&mut found), Part::run);
             for (found, expected) in found.iter().zip(&expected) {
                 assert!(
                     (found - expected).abs() < 1e-5,

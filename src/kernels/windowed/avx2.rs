@@ -1,35 +1,21 @@
 //! AVX2, FMA and F16C: eight patches in a vector, or, where the window is one column, eight channels.
 
 use super::planar::{self, Vector};
-use super::{Element, Shape};
+use super::{Element, Search};
 use std::arch::x86_64::*;
 
-pub(super) fn band<E: Element>(
-    query: &[f32],
-    references: &[&[E]],
-    shape: Shape,
-    reach: usize,
-    first: usize,
-    best: &mut [f32],
-) {
+pub(super) fn band<E: Element>(search: &Search<'_, E>, first: usize, best: &mut [f32]) {
     // SAFETY: this function is only chosen on processors that have the features.
-    unsafe { band_avx2(query, references, shape, reach, first, best) }
+    unsafe { band_avx2(search, first, best) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn band_avx2<E: Element>(
-    query: &[f32],
-    references: &[&[E]],
-    shape: Shape,
-    reach: usize,
-    first: usize,
-    best: &mut [f32],
-) {
-    if reach == 0 {
-        same_place(query, references, shape, first, best);
+fn band_avx2<E: Element>(search: &Search<'_, E>, first: usize, best: &mut [f32]) {
+    if search.reach == 0 {
+        same_place(search, first, best);
     } else {
         // SAFETY: the processor has the features that this function is compiled for.
-        unsafe { planar::band::<__m256, E>(query, references, shape, reach, first, best) }
+        unsafe { planar::band::<__m256, E>(search, first, best) }
     }
 }
 
@@ -66,19 +52,17 @@ impl Vector for __m256 {
 
 /// The window is one column: eight patches at a time, each with its own sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn same_place<E: Element>(
-    query: &[f32],
-    references: &[&[E]],
-    shape: Shape,
-    first: usize,
-    best: &mut [f32],
-) {
-    let Shape { width, channels, .. } = shape;
-    for (y, best) in best.chunks_exact_mut(width).enumerate() {
+pub(super) fn same_place<E: Element>(search: &Search<'_, E>, first: usize, best: &mut [f32]) {
+    for (y, best) in best.chunks_exact_mut(search.shape.width).enumerate() {
         best.fill(f32::NEG_INFINITY);
-        let row = (first + y) * width * channels..(first + y + 1) * width * channels;
-        for reference in references {
-            same_place_of_row(&query[row.clone()], &reference[row.clone()], channels, best);
+        let row = search.row(first + y);
+        for reference in search.references {
+            same_place_of_row(
+                &search.query[row.clone()],
+                &reference[row.clone()],
+                search.shape.channels,
+                best,
+            );
         }
     }
 }

@@ -5,9 +5,9 @@
 //! `[channels, width]`; a vector then holds one channel of neighbouring patches, and a shift by a column is a
 //! load one value further. A row of a reference is turned once and serves every row of the query whose window covers it.
 
-use super::{Element, Shape, rows};
+use super::{Element, Search, Shape, rows};
+use crate::kernels::parallel::Buffer;
 use std::arch::x86_64::*;
-use std::cell::RefCell;
 
 /// Rows of the query and columns of the window that are computed together: nine sums, three vectors of the query and
 /// one of the reference fit the sixteen registers of AVX2.
@@ -75,71 +75,46 @@ impl Planes {
     }
 }
 
-/// Buffers of a thread, kept from part to part and frame to frame: memory fresh from the system costs more than the search.
-#[derive(Default)]
-struct Buffers {
-    /// The query's rows, `[rows, channels, stride]`.
-    queries: Vec<f32>,
-    /// A row of a reference, `[channels, stride]`.
-    reference: Vec<f32>,
-    /// Where sums start: 0, or for a column outside of the map what never wins.
-    start: Vec<f32>,
-    /// The best similarities, `[rows, stride]`.
-    found: Vec<f32>,
-}
-
-thread_local! {
-    static BUFFERS: RefCell<Buffers> = RefCell::default();
-}
-
-fn refill(buffer: &mut Vec<f32>, length: usize, value: f32) {
-    buffer.clear();
-    buffer.resize(length, value);
-}
-
 /// Fills `best` with the similarities of the rows from `first` on, as many as it holds.
 ///
 /// # Safety
 /// The processor must have AVX2, F16C and the instruction set of `V`.
 #[inline(always)]
-pub(super) unsafe fn band<V: Vector, E: Element>(
-    query: &[f32],
-    references: &[&[E]],
-    shape: Shape,
-    reach: usize,
-    first: usize,
-    best: &mut [f32],
-) {
-    let Shape { height, width, channels } = shape;
-    let row_of = |y: usize| y * width * channels..(y + 1) * width * channels;
-    let count = best.len() / width;
-    let (query_planes, planes) = (Planes::new::<V>(shape, 0), Planes::new::<V>(shape, reach));
-    let mut buffers = BUFFERS.take();
-    let Buffers { queries, reference: reference_row, start, found } = &mut buffers;
-    refill(queries, count * query_planes.len(), 0.0);
+pub(super) unsafe fn band<V: Vector, E: Element>(search: &Search<'_, E>, first: usize, best: &mut [f32]) {
+    let Shape { height, width, .. } = search.shape;
+    let (count, reach, side) = (best.len() / width, search.reach, 2 * search.reach + 1);
+    let (query_planes, planes) = (Planes::new::<V>(search.shape, 0), Planes::new::<V>(search.shape, reach));
+    let mut buffer =
+        Buffer::new(count * (query_planes.len() + query_planes.stride) + planes.len() + planes.stride);
+    let (queries, rest) = buffer.split_at_mut(count * query_planes.len());
+    let (found, rest) = rest.split_at_mut(count * query_planes.stride);
+    let (reference, start) = rest.split_at_mut(planes.len());
+    queries.fill(0.0);
     for (y, queries) in queries.chunks_exact_mut(query_planes.len()).enumerate() {
         // SAFETY: the caller has checked the processor.
-        unsafe { query_planes.fill(&query[row_of(first + y)], queries) };
+        unsafe { query_planes.fill(&search.query[search.row(first + y)], queries) };
     }
-    refill(start, planes.stride, f32::NEG_INFINITY);
-    start[planes.margin..planes.margin + width].fill(0.0);
-    refill(found, count * query_planes.stride, f32::NEG_INFINITY);
-    refill(reference_row, planes.len(), 0.0);
-    let side = 2 * reach + 1;
-    for reference in references {
+    found.fill(f32::NEG_INFINITY);
+    reference.fill(0.0);
+    // Where sums start: from here a column outside of the map never wins.
+    start.fill(f32::NEG_INFINITY);
+    start[reach..reach + width].fill(0.0);
+
+    for map in search.references {
         for ry in first.saturating_sub(reach)..(first + count + reach).min(height) {
             // SAFETY: the caller has checked the processor.
-            unsafe { planes.fill(&reference[row_of(ry)], reference_row) };
-            let covered = rows(ry, reach, first + count);
-            let mut y = covered.start.max(first) - first;
-            while y < covered.end - first {
-                let together = TILE.min(covered.end - first - y);
-                let queries = &queries[y * query_planes.len()..][..together * query_planes.len()];
-                let found = &mut found[y * query_planes.stride..][..together * query_planes.stride];
+            unsafe { planes.fill(&map[search.row(ry)], reference) };
+            // The rows of the query whose windows cover this row of the reference.
+            let covering = rows(ry, reach, first + count);
+            let (mut y, end) = (covering.start.max(first) - first, covering.end - first);
+            while y < end {
+                let together = TILE.min(end - y);
+                let queries = &queries[y * query_planes.len()..(y + together) * query_planes.len()];
+                let found = &mut found[y * query_planes.stride..(y + together) * query_planes.stride];
                 for step in (0..side).step_by(TILE) {
                     // The last columns of the window may be computed twice; the largest stays the largest.
                     let column = step.min(side - TILE);
-                    let row = Row { reference: reference_row, start, query_planes, planes, column };
+                    let row = Row { reference, start, query_planes, planes, column };
                     // SAFETY: the caller has checked the processor.
                     unsafe {
                         match together {
@@ -156,7 +131,6 @@ pub(super) unsafe fn band<V: Vector, E: Element>(
     for (best, found) in best.chunks_exact_mut(width).zip(found.chunks_exact(query_planes.stride)) {
         best.copy_from_slice(&found[..width]);
     }
-    BUFFERS.set(buffers);
 }
 
 /// A row of a reference, shifted by the first of three columns of the window.
