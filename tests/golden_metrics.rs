@@ -7,9 +7,9 @@
 
 use std::path::PathBuf;
 
-use gstanomaly::evaluate::components::label_components;
-use gstanomaly::evaluate::metrics::{MetricParams, RankingMetrics, image_metrics};
-use gstanomaly::evaluate::pixels::{PixelMetrics, pixel_metrics};
+use gstanomaly::evaluate::{
+    MetricParams, PixelMetrics, RankingMetrics, image_metrics, label_components, pixel_metrics,
+};
 use ndarray::{Array3, Axis};
 use safetensors::SafeTensors;
 

@@ -1,5 +1,13 @@
-//! How good a bundle is: metrics of its scores and maps, and the report that shows them.
+//! How good a bundle is: metrics of its scores and maps, decisions at its threshold, and the report that shows them.
 
-pub mod components;
-pub mod metrics;
-pub mod pixels;
+mod components;
+mod decisions;
+mod metrics;
+mod pixels;
+mod report;
+
+pub use components::label_components;
+pub use decisions::{Confusion, Rate};
+pub use metrics::{MetricError, MetricParams, OperatingPoint, RankingMetrics, image_metrics};
+pub use pixels::{OverlapPoint, PixelMetrics, PixelSamples, pixel_metrics};
+pub use report::{ModelFacts, Outcome, Report, ReportError, ReportImage, ReportParams, Timing};
