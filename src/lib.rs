@@ -14,6 +14,7 @@ pub mod error;
 pub mod evaluate;
 pub mod frame;
 pub mod kernels;
+pub mod meta;
 pub mod methods;
 pub mod network;
 pub mod pool;
