@@ -24,7 +24,8 @@ pub fn load_mask(path: &Path, image: (u32, u32), (width, height): (u32, u32)) ->
             format!("the mask is {found_width}x{found_height}, its image {}x{}", image.0, image.1),
         ));
     }
-    let nearest = |i: usize, from: u32, to: u32| ((i as u64 * 2 + 1) * u64::from(from) / (2 * u64::from(to))) as u32;
+    let nearest =
+        |i: usize, from: u32, to: u32| ((i as u64 * 2 + 1) * u64::from(from) / (2 * u64::from(to))) as u32;
     Ok(Array2::from_shape_fn((height as usize, width as usize), |(y, x)| {
         mask.get_pixel(nearest(x, image.0, width), nearest(y, image.1, height)).0[0] > 0
     }))

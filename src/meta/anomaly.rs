@@ -104,7 +104,9 @@ pub(crate) fn region_list(regions: &[RegionInfo]) -> gst::Array {
 /// Reads [`region_list`] back.
 pub(crate) fn regions_of(structure: &gst::StructureRef) -> Option<Vec<RegionInfo>> {
     let list = structure.get::<gst::ArrayRef>("regions").ok()?;
-    list.iter().map(|value| RegionInfo::from_structure(value.get::<gst::Structure>().ok()?.as_ref())).collect()
+    list.iter()
+        .map(|value| RegionInfo::from_structure(value.get::<gst::Structure>().ok()?.as_ref()))
+        .collect()
 }
 
 impl AnomalyMeta {
@@ -219,7 +221,7 @@ fn copy_to(buffer: &mut gst::BufferRef, structure: &gst::StructureRef) -> bool {
     let Ok(mut meta) = CustomMeta::add(buffer, NAME) else { return false };
     let fields = meta.mut_structure();
     for (name, value) in structure.iter() {
-        fields.set_value(name.clone(), value.clone());
+        fields.set_value(name, value.clone());
     }
     true
 }

@@ -4,6 +4,7 @@ mod anomaly;
 mod carried;
 
 pub use anomaly::{AnomalyMeta, MapPlace, RegionInfo};
+pub(crate) use anomaly::{region_list, regions_of};
 pub use carried::{Carried, FeaturesMeta, RetrievalMeta};
 
 /// Registers every kind of metadata; called once when the plugin is loaded.
