@@ -66,16 +66,24 @@ pub struct AdScore {
     latency: Latency,
 }
 
+/// GObject refuses NaN as a default in its constructor, though values may be NaN; so it is put in afterwards.
+fn threshold_property(default: f64) -> glib::ParamSpec {
+    let property = glib::ParamSpecDouble::builder("threshold")
+        .nick("Threshold")
+        .blurb("Frames with at least this score are anomalous (NaN = the bundle's threshold)")
+        .mutable_playing()
+        .build();
+    let spec: *mut glib::gobject_ffi::GParamSpecDouble = property.as_ptr().cast();
+    // SAFETY: it is a double's specification, and nobody else has seen it yet.
+    unsafe { (*spec).default_value = default };
+    property
+}
+
 /// The element's properties; `addetect` has them too.
 pub(in crate::elements) fn properties() -> Vec<glib::ParamSpec> {
     let default = Settings::default();
     vec![
-        glib::ParamSpecDouble::builder("threshold")
-            .nick("Threshold")
-            .blurb("Frames with at least this score are anomalous (NaN = the bundle's threshold)")
-            .default_value(default.threshold)
-            .mutable_playing()
-            .build(),
+        threshold_property(default.threshold),
         glib::ParamSpecDouble::builder("min-area")
             .nick("Minimum area")
             .blurb("Regions of fewer pixels of the frame do not count; a frame without a region that counts is not anomalous")
