@@ -9,6 +9,7 @@
 pub mod bundle;
 #[cfg(feature = "train")]
 pub mod dataset;
+pub mod elements;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod evaluate;

@@ -1,0 +1,3 @@
+//! The GStreamer elements.
+
+pub mod adoverlay;
