@@ -86,10 +86,17 @@ impl PartialEq for Subject {
 /// What is drawn over the picture, apart from the badge.
 #[derive(Default)]
 struct Scene<'a> {
-    heat: Option<(Placed, Area, Levels, &'a Table)>,
+    heat: Option<Heat<'a>>,
     outlines: Vec<(Vec<[f64; 2]>, Area)>,
     curved: bool,
     marks: Vec<Mark>,
+}
+
+struct Heat<'a> {
+    placed: Placed,
+    levels: Levels,
+    table: &'a Table,
+    areas: Vec<Area>,
 }
 
 impl Painter {
@@ -143,10 +150,10 @@ impl Painter {
         if let Some(placed) = placed {
             if show.contains(Show::HEATMAP) {
                 let table = table(&mut self.table, &subject.settings);
-                scene.heat = Levels::new(&self.map, subject.settings.range).and_then(|levels| {
-                    let visible = heatmap::visible(&self.map, &placed, levels, table, subject.frame)?;
-                    Some((placed, visible, levels, table))
-                });
+                if let Some(levels) = Levels::new(&self.map, subject.settings.range) {
+                    let areas = heatmap::visible(&self.map, &placed, levels, table, subject.frame);
+                    scene.heat = Some(Heat { placed, levels, table, areas });
+                }
             }
             if show.contains(Show::CONTOUR) && meta.anomalous {
                 scene.curved = placed.pitch[0].max(placed.pitch[1]) > COARSE;
@@ -205,7 +212,7 @@ fn in_frame(outline: Outline, placed: &Placed, style: &Style) -> Option<(Vec<[f6
 
 impl Scene<'_> {
     fn draw(&self, map: &Map, style: &Style, pool: &Pool) -> Result<Vec<VideoOverlayRectangle>, DrawError> {
-        let heat = self.heat.iter().map(|(_, area, ..)| *area);
+        let heat = self.heat.iter().flat_map(|heat| heat.areas.iter().copied());
         let lines = self.outlines.iter().map(|(_, area)| *area);
         let marks = self.marks.iter().map(|mark| mark.area);
         join_overlapping(heat.chain(lines).chain(marks))
@@ -221,10 +228,10 @@ impl Scene<'_> {
         style: &Style,
     ) -> Result<VideoOverlayRectangle, DrawError> {
         let area = canvas.area();
-        if let Some((placed, visible, levels, table)) = &self.heat
-            && visible.common(&area).is_some()
+        if let Some(Heat { placed, levels, table, areas }) = &self.heat
+            && areas.iter().any(|place| place.common(&area).is_some())
         {
-            heatmap::draw(&mut canvas, map, placed, *visible, (*levels, table))?;
+            heatmap::draw(&mut canvas, map, placed, *levels, table)?;
         }
         let context = canvas.context()?;
         let mut lines = self.outlines.iter().filter(|(_, place)| place.common(&area).is_some()).peekable();

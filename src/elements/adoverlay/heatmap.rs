@@ -2,7 +2,7 @@
 //! the picture smooth however coarse the map is.
 
 use super::Range;
-use super::area::Area;
+use super::area::{Area, join_overlapping};
 use super::canvas::{Canvas, DrawError};
 use super::colormap::{ENTRIES, Table};
 use super::map::Map;
@@ -10,6 +10,9 @@ use crate::meta::MapPlace;
 
 /// Spreads smaller than this part of the scale are noise, which `auto` must not blow up.
 const SMALLEST_SPREAD: f32 = 0.02 * 65535.0;
+
+/// Rows and columns of tiles in which the map is searched for something to see.
+const TILES: usize = 24;
 
 /// Where a map lies in the frame.
 #[derive(Clone, Copy, Debug)]
@@ -66,43 +69,45 @@ impl Levels {
     }
 }
 
-/// The part of the frame in which the map can be seen.
-pub(super) fn visible(
-    map: &Map,
-    placed: &Placed,
-    levels: Levels,
-    table: &Table,
-    frame: Area,
-) -> Option<Area> {
-    let first = table.first_visible()?;
+/// The parts of the frame in which the map can be seen: blobs far from each other are drawn apart.
+pub(super) fn visible(map: &Map, placed: &Placed, levels: Levels, table: &Table, frame: Area) -> Vec<Area> {
+    let Some(first) = table.first_visible() else { return Vec::new() };
     let seen = |value: &u16| levels.of(f32::from(*value)) >= first;
-    let (mut left, mut top, mut right, mut bottom) = (usize::MAX, usize::MAX, 0, 0);
-    for (y, row) in map.values.chunks_exact(map.width).enumerate() {
-        let Some(from) = row.iter().position(seen) else { continue };
-        let to = row.iter().rposition(seen).unwrap_or(from);
-        (left, right) = (left.min(from), right.max(to + 1));
-        (top, bottom) = (top.min(y), y + 1);
+    let (across, down) = (map.width.div_ceil(TILES), map.height.div_ceil(TILES));
+    let mut areas = Vec::new();
+    for (band, rows) in map.values.chunks(down * map.width).enumerate() {
+        for left in (0..map.width).step_by(across) {
+            let right = (left + across).min(map.width);
+            if rows.chunks_exact(map.width).any(|row| row[left..right].iter().any(seen)) {
+                let top = band * down;
+                let bottom = top + rows.len() / map.width;
+                areas.extend(reach(map, placed, [left, top], [right, bottom]).common(&frame));
+            }
+        }
     }
-    if top == usize::MAX {
-        return None;
-    }
-    // Interpolation reaches half a pixel to every side.
+    join_overlapping(areas)
+}
+
+/// The frame pixels on which map pixels have an influence: interpolation reaches half a pixel beyond them.
+fn reach(map: &Map, placed: &Placed, [left, top]: [usize; 2], [right, bottom]: [usize; 2]) -> Area {
     let near = |edge: usize| (edge as f32 - 0.5).max(0.0);
     let far = |edge: usize, length: usize| (edge as f32 + 0.5).min(length as f32);
     let [x0, y0] = placed.point([near(left), near(top)]);
     let [x1, y1] = placed.point([far(right, map.width), far(bottom, map.height)]);
-    Area::around(x0, y0, x1, y1).common(&frame)
+    Area::around(x0, y0, x1, y1)
 }
 
-/// Draws the visible part on a canvas, over nothing but emptiness.
+/// Draws the map on a canvas, over nothing but emptiness.
 pub(super) fn draw(
     canvas: &mut Canvas,
     map: &Map,
     placed: &Placed,
-    visible: Area,
-    (levels, table): (Levels, &Table),
+    levels: Levels,
+    table: &Table,
 ) -> Result<(), DrawError> {
     let (area, (across, down)) = (canvas.area(), canvas.scale());
+    let whole = reach(map, placed, [0, 0], [map.width, map.height]);
+    let Some(visible) = whole.common(&area) else { return Ok(()) };
     let place = |position: f64, axis: usize, length: usize| {
         let along = (position - placed.origin[axis]) / placed.pitch[axis] - 0.5;
         let along = along.clamp(0.0, (length - 1) as f64);
