@@ -9,6 +9,7 @@
 pub mod bundle;
 #[cfg(feature = "train")]
 pub mod dataset;
+pub mod elements;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod evaluate;
@@ -20,8 +21,6 @@ pub mod network;
 pub mod pool;
 
 pub use error::{Error, Result};
-
-pub mod elements;
 
 mod plugin {
     #![allow(missing_docs, reason = "the items are those that plugin_define! makes")]
