@@ -133,7 +133,8 @@ impl ScoreRange {
         let Self { min, threshold, max } = *self;
         let middle = 0.5 * (min + max);
         let finite = [min, threshold, max].iter().all(|v| v.is_finite());
-        if !finite || !(min < threshold && threshold < max) || (middle - threshold).abs() > 1e-6 * (max - min) {
+        if !finite || !(min < threshold && threshold < max) || (middle - threshold).abs() > 1e-6 * (max - min)
+        {
             return Err(format!(
                 "{name}: expected finite min < threshold < max with the threshold in the middle, found {min}, {threshold}, {max}"
             ));
@@ -168,7 +169,8 @@ impl Manifest {
                 if format > FORMAT { "use a newer gst-plugin-anomaly" } else { "fit the bundle again" }
             ));
         }
-        let manifest: Self = serde_json::from_slice(text).map_err(|e| format!("not a bundle's manifest: {e}"))?;
+        let manifest: Self =
+            serde_json::from_slice(text).map_err(|e| format!("not a bundle's manifest: {e}"))?;
         manifest.input.check()?;
         manifest.calibration.score().check("calibration")?;
         manifest.calibration.map.check("calibration.map")?;

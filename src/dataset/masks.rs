@@ -23,13 +23,15 @@ pub fn load_mask(path: &Path, image: &Path, geometry: &Geometry) -> Result<Array
         let ((width, height), (image_width, image_height)) = (mask.dimensions(), geometry.frame);
         return Err(Error::file(
             path,
-            format!("the mask is {width}x{height}, its image {} {image_width}x{image_height}", image.display()),
+            format!(
+                "the mask is {width}x{height}, its image {} {image_width}x{image_height}",
+                image.display()
+            ),
         ));
     }
     let Geometry { source, target, .. } = *geometry;
-    let nearest = |i: usize, from: u32, to: u32| {
-        ((i as u64 * 2 + 1) * u64::from(from) / (2 * u64::from(to))) as u32
-    };
+    let nearest =
+        |i: usize, from: u32, to: u32| ((i as u64 * 2 + 1) * u64::from(from) / (2 * u64::from(to))) as u32;
     Ok(Array2::from_shape_fn((target.height as usize, target.width as usize), |(y, x)| {
         let x = source.x + nearest(x, source.width, target.width);
         let y = source.y + nearest(y, source.height, target.height);

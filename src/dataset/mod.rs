@@ -88,5 +88,8 @@ pub fn test_images(data: &Path) -> Result<Vec<TestImage>> {
 fn mask_of(data: &Path, label: &str, image: &Path) -> Option<PathBuf> {
     let stem = image.file_stem()?.to_string_lossy();
     let folder = data.join("ground_truth").join(label);
-    [format!("{stem}_mask.png"), format!("{stem}.png")].into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
+    [format!("{stem}_mask.png"), format!("{stem}.png")]
+        .into_iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file())
 }

@@ -1,4 +1,5 @@
-//! How good a bundle is: metrics of its scores and maps, decisions at its threshold, and the report that shows them.
+//! How good a bundle is: metrics of its scores and maps, calibration,
+//! decisions at its threshold, and the report that shows them.
 
 pub mod calibration;
 mod components;

@@ -19,9 +19,13 @@ impl Gaussian {
     /// # Panics
     /// If `side` is even or `sigma` not positive.
     pub fn new(side: usize, sigma: f64) -> Self {
-        assert!(side % 2 == 1 && sigma > 0.0, "a Gaussian needs an odd side and a positive sigma, not {side} and {sigma}");
+        assert!(
+            side % 2 == 1 && sigma > 0.0,
+            "a Gaussian needs an odd side and a positive sigma, not {side} and {sigma}"
+        );
         let reach = (side / 2) as f64;
-        let weights: Vec<f64> = (0..side).map(|i| (-0.5 * ((i as f64 - reach) / sigma).powi(2)).exp()).collect();
+        let weights: Vec<f64> =
+            (0..side).map(|i| (-0.5 * ((i as f64 - reach) / sigma).powi(2)).exp()).collect();
         let sum: f64 = weights.iter().sum();
         Self { weights: weights.iter().map(|w| (w / sum) as f32).collect(), rows: Vec::new() }
     }
@@ -31,21 +35,29 @@ impl Gaussian {
     /// # Panics
     /// If the length of `map` is not a multiple of `width`.
     pub fn run(&mut self, map: &mut [f32], width: usize) {
-        assert!(width > 0 && map.len().is_multiple_of(width), "a map of width {width} cannot have {} values", map.len());
+        assert!(
+            width > 0 && map.len().is_multiple_of(width),
+            "a map of width {width} cannot have {} values",
+            map.len()
+        );
         let (height, reach) = (map.len() / width, self.weights.len() / 2);
         let weights = &self.weights;
         self.rows.resize(map.len(), 0.0);
-        self.rows.par_chunks_exact_mut(width).zip(map.par_chunks_exact(width)).with_min_len(16).for_each_init(
-            || vec![0.0; width + 2 * reach],
-            |padded, (out, row)| {
-                padded[reach..reach + width].copy_from_slice(row);
-                for i in 1..=reach {
-                    padded[reach - i] = row[reflect(-(i as isize), width)];
-                    padded[reach + width - 1 + i] = row[reflect((width - 1 + i) as isize, width)];
-                }
-                along(padded, weights, out);
-            },
-        );
+        self.rows
+            .par_chunks_exact_mut(width)
+            .zip(map.par_chunks_exact(width))
+            .with_min_len(16)
+            .for_each_init(
+                || vec![0.0; width + 2 * reach],
+                |padded, (out, row)| {
+                    padded[reach..reach + width].copy_from_slice(row);
+                    for i in 1..=reach {
+                        padded[reach - i] = row[reflect(-(i as isize), width)];
+                        padded[reach + width - 1 + i] = row[reflect((width - 1 + i) as isize, width)];
+                    }
+                    along(padded, weights, out);
+                },
+            );
         let rows = &self.rows;
         map.par_chunks_exact_mut(width).enumerate().with_min_len(16).for_each(|(y, out)| {
             let first = y as isize - reach as isize;

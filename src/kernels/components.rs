@@ -78,8 +78,14 @@ mod tests {
         let mut components = Components::default();
         let found = components.find(&map, 5, 1.0);
         assert_eq!(found.len(), 2);
-        assert_eq!(found[0], Component { rect: Rect { x: 0, y: 0, width: 2, height: 2 }, area: 2, largest: 3.0 });
-        assert_eq!(found[1], Component { rect: Rect { x: 4, y: 0, width: 1, height: 2 }, area: 2, largest: 2.0 });
+        assert_eq!(
+            found[0],
+            Component { rect: Rect { x: 0, y: 0, width: 2, height: 2 }, area: 2, largest: 3.0 }
+        );
+        assert_eq!(
+            found[1],
+            Component { rect: Rect { x: 4, y: 0, width: 1, height: 2 }, area: 2, largest: 2.0 }
+        );
         assert!(components.find(&map, 5, 9.0).is_empty());
     }
 }

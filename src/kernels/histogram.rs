@@ -54,7 +54,11 @@ impl Blocks {
             for y in row..row + tall {
                 for x in column..column + broad {
                     let inside = y >= above && y - above < height && x >= left && x - left < width;
-                    let code = if inside { usize::from(codes[(y - above) * width + (x - left)]) } else { self.codes };
+                    let code = if inside {
+                        usize::from(codes[(y - above) * width + (x - left)])
+                    } else {
+                        self.codes
+                    };
                     counts[if code < self.codes { code + 1 } else { 0 }] += 1;
                 }
             }
@@ -134,7 +138,9 @@ impl Comparison {
         let bins = self.blocks.bins();
         let reference = &self.logarithms[index * self.blocks.len()..][..self.blocks.len()];
         let blocks = query.frequencies.chunks_exact(bins).zip(reference.chunks_exact(bins));
-        for ((divergence, entropy), (t, log_r)) in query.divergences.iter_mut().zip(&query.entropies).zip(blocks) {
+        for ((divergence, entropy), (t, log_r)) in
+            query.divergences.iter_mut().zip(&query.entropies).zip(blocks)
+        {
             *divergence = entropy - t.iter().zip(log_r).map(|(t, log_r)| t * log_r).sum::<f64>();
         }
     }

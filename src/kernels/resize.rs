@@ -39,7 +39,13 @@ pub struct Bilinear {
 impl Bilinear {
     /// From `(height, width)` to `(height, width)`, all at least 1.
     pub fn new(from: (usize, usize), to: (usize, usize)) -> Self {
-        Self { from, to, rows: Axis::new(from.0, to.0), columns: Axis::new(from.1, to.1), widened: Vec::new() }
+        Self {
+            from,
+            to,
+            rows: Axis::new(from.0, to.0),
+            columns: Axis::new(from.1, to.1),
+            widened: Vec::new(),
+        }
     }
 
     /// Resizes `source`, `[from]`, into `target`, `[to]`.
@@ -70,7 +76,8 @@ impl Bilinear {
         target.par_chunks_exact_mut(to_width).enumerate().with_min_len(16).for_each(|(y, out)| {
             let (first, second, weight) = (rows.first[y] as usize, rows.second[y] as usize, rows.weight[y]);
             for (k, map) in widened.chunks_exact(height * to_width).enumerate() {
-                let (above, below) = (&map[first * to_width..][..to_width], &map[second * to_width..][..to_width]);
+                let (above, below) =
+                    (&map[first * to_width..][..to_width], &map[second * to_width..][..to_width]);
                 if k == 0 {
                     mix(above, below, weight, out);
                 } else {

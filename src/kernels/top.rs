@@ -12,7 +12,8 @@ pub fn sum_of_largest(values: &[f32], count: usize, scratch: &mut Vec<f32>) -> f
         return 0.0;
     }
     scratch.clear();
-    let largest = |group: &[f32]| group.iter().copied().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    let largest =
+        |group: &[f32]| group.iter().copied().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
     scratch.extend(values.chunks(GROUP).map(largest));
     if scratch.len() >= count {
         let (_, &mut bound, _) = scratch.select_nth_unstable_by(count - 1, |a, b| b.total_cmp(a));

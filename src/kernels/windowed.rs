@@ -41,7 +41,8 @@ impl Shape {
 }
 
 /// One row of a search: the similarity of every patch of row `y` to its best match.
-type RowSearch = fn(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]);
+type RowSearch =
+    fn(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]);
 
 /// Fills `distances`, `[height, width]`, for `query`, `[height, width, channels]`, against `references` of the same shape.
 ///
@@ -56,7 +57,13 @@ pub fn distances(query: &[f32], references: &[&[f16]], shape: Shape, window: usi
 ///
 /// # Panics
 /// As [`distances`].
-pub fn distances_scalar(query: &[f32], references: &[&[f16]], shape: Shape, window: usize, distances: &mut [f32]) {
+pub fn distances_scalar(
+    query: &[f32],
+    references: &[&[f16]],
+    shape: Shape,
+    window: usize,
+    distances: &mut [f32],
+) {
     check(query, references, shape, window, distances);
     run(scalar::row, query, references, shape, window, distances);
 }
@@ -66,10 +73,20 @@ fn check(query: &[f32], references: &[&[f16]], shape: Shape, window: usize, dist
     assert_eq!(distances.len(), shape.places(), "the distances do not have the shape {shape:?}");
     assert!(window % 2 == 1, "the window must be odd, is {window}");
     assert!(!references.is_empty(), "no reference to search");
-    assert!(references.iter().all(|r| r.len() == shape.len()), "a reference does not have the shape {shape:?}");
+    assert!(
+        references.iter().all(|r| r.len() == shape.len()),
+        "a reference does not have the shape {shape:?}"
+    );
 }
 
-fn run(row: RowSearch, query: &[f32], references: &[&[f16]], shape: Shape, window: usize, distances: &mut [f32]) {
+fn run(
+    row: RowSearch,
+    query: &[f32],
+    references: &[&[f16]],
+    shape: Shape,
+    window: usize,
+    distances: &mut [f32],
+) {
     distances.par_chunks_exact_mut(shape.width).enumerate().with_min_len(4).for_each(|(y, best)| {
         best.fill(f32::NEG_INFINITY);
         row(query, references, shape, window / 2, y, best);
@@ -133,7 +150,10 @@ mod tests {
             let mut found = vec![0.0; shape.places()];
             run(row, &query, &references, shape, window, &mut found);
             for (found, expected) in found.iter().zip(&expected) {
-                assert!((found - expected).abs() < 1e-5, "{name} {shape:?} window {window}: {found} != {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-5,
+                    "{name} {shape:?} window {window}: {found} != {expected}"
+                );
             }
         }
     }

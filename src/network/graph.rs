@@ -58,7 +58,8 @@ impl GraphBuilder {
         let input = inputs.iter().map(|(name, shape)| value_info(name, DataType::Float, shape)).collect();
         let graph = GraphProto { name: Some("features".into()), input, ..Default::default() };
         let opset_import = vec![OperatorSetIdProto { domain: None, version: Some(17) }];
-        let model = ModelProto { ir_version: Some(8), graph: Some(graph), opset_import, ..Default::default() };
+        let model =
+            ModelProto { ir_version: Some(8), graph: Some(graph), opset_import, ..Default::default() };
         Self { model, opset: 17, fresh: 0 }
     }
 
@@ -177,8 +178,10 @@ impl GraphBuilder {
 
     fn prune(&mut self) -> Result<()> {
         let graph = self.graph();
-        let mut needed: HashSet<String> = graph.output.iter().filter_map(|output| output.name.clone()).collect();
-        let mut made: HashSet<String> = graph.initializer.iter().filter_map(|tensor| tensor.name.clone()).collect();
+        let mut needed: HashSet<String> =
+            graph.output.iter().filter_map(|output| output.name.clone()).collect();
+        let mut made: HashSet<String> =
+            graph.initializer.iter().filter_map(|tensor| tensor.name.clone()).collect();
         made.extend(graph.input.iter().filter_map(|input| input.name.clone()));
         // Nodes are in topological order: one pass from the end sees every consumer before its producer.
         let mut kept: Vec<NodeProto> = Vec::with_capacity(graph.node.len());
@@ -193,7 +196,8 @@ impl GraphBuilder {
         kept.reverse();
         graph.node = kept;
         graph.initializer.retain(|tensor| tensor.name.as_ref().is_some_and(|name| needed.contains(name)));
-        match graph.output.iter().filter_map(|output| output.name.as_ref()).find(|name| !made.contains(*name)) {
+        match graph.output.iter().filter_map(|output| output.name.as_ref()).find(|name| !made.contains(*name))
+        {
             Some(name) => Err(invalid(&format!("nothing makes the output '{name}'"))),
             None => Ok(()),
         }

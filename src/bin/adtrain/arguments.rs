@@ -25,7 +25,10 @@ impl Hardware {
     /// Initialises GStreamer and limits the threads of the searches, which the network's setting does not reach.
     pub fn prepare(&self) -> anyhow::Result<()> {
         gst::init().context("GStreamer does not start")?;
-        rayon::ThreadPoolBuilder::new().num_threads(self.threads).build_global().context("cannot start threads")
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .build_global()
+            .context("cannot start threads")
     }
 
     /// Opens a bundle and makes it ready to inspect.

@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Today in UTC as `YYYY-MM-DD`, or the day of `SOURCE_DATE_EPOCH` where a build is to be reproduced.
 pub fn today() -> anyhow::Result<String> {
     let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH is '{text}', not a number of seconds"))?,
+        Ok(text) => {
+            text.parse().with_context(|| format!("SOURCE_DATE_EPOCH is '{text}', not a number of seconds"))?
+        }
         Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs(),
     };
     Ok(iso_day(seconds / 86_400))

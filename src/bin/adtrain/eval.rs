@@ -60,7 +60,8 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let params = MetricParams::default();
     let labels: Vec<bool> = judged.images.iter().map(|image| image.is_defective).collect();
     let scores: Vec<f32> = judged.images.iter().map(|image| image.score as f32).collect();
-    let images = image_metrics(&labels, &scores, &params).with_context(|| arguments.data.display().to_string())?;
+    let images =
+        image_metrics(&labels, &scores, &params).with_context(|| arguments.data.display().to_string())?;
     let pixels = match judged.pixels.take() {
         None => Err("no defective test image has a mask in ground_truth".into()),
         Some(samples) => Ok(samples.finish(&params).context("pixel metrics")?),

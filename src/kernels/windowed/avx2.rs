@@ -8,7 +8,14 @@ use super::{Shape, rows};
 use half::f16;
 use std::arch::x86_64::*;
 
-pub(super) fn row(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]) {
+pub(super) fn row(
+    query: &[f32],
+    references: &[&[f16]],
+    shape: Shape,
+    reach: usize,
+    y: usize,
+    best: &mut [f32],
+) {
     // SAFETY: this function is only chosen on processors that have the features.
     unsafe { row_avx2(query, references, shape, reach, y, best) }
 }
@@ -91,7 +98,8 @@ fn tile(query: &[f32], reference: &[f16], channels: usize) -> [f32; 3] {
     while c < whole {
         // SAFETY: c + 8 <= channels, and the lengths were checked above.
         unsafe {
-            let q: [__m256; 3] = std::array::from_fn(|i| _mm256_loadu_ps(query.as_ptr().add(i * channels + c)));
+            let q: [__m256; 3] =
+                std::array::from_fn(|i| _mm256_loadu_ps(query.as_ptr().add(i * channels + c)));
             for column in 0..5 {
                 let r = load_half(reference.as_ptr().add(column * channels + c));
                 for i in column.saturating_sub(2)..=column.min(2) {

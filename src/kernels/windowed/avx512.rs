@@ -9,7 +9,14 @@ const PATCHES: usize = 6;
 /// Columns of the reference that a tile of windows of three touches.
 const COLUMNS: usize = PATCHES + 2;
 
-pub(super) fn row(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]) {
+pub(super) fn row(
+    query: &[f32],
+    references: &[&[f16]],
+    shape: Shape,
+    reach: usize,
+    y: usize,
+    best: &mut [f32],
+) {
     // SAFETY: this function is only chosen on processors that have the features.
     unsafe { row_avx512(query, references, shape, reach, y, best) }
 }
@@ -42,7 +49,10 @@ fn window(query: &[f32], reference: &[f16], channels: usize, reach: usize, best:
         }
         let q = &query[x * channels..(x + PATCHES) * channels];
         if reach == 0 {
-            keep_best(&mut best[x..x + PATCHES], tile::<1, PATCHES>(q, &reference[x * channels..(x + PATCHES) * channels], channels));
+            keep_best(
+                &mut best[x..x + PATCHES],
+                tile::<1, PATCHES>(q, &reference[x * channels..(x + PATCHES) * channels], channels),
+            );
         } else {
             // Offsets -reach..=reach in steps of three columns; the last step moves back to end with the window.
             for step in (0..side).step_by(3) {
@@ -63,8 +73,16 @@ fn keep_best(best: &mut [f32], sums: [f32; PATCHES]) {
 
 /// The best of `SIDE` dot products for each patch: patch `i` against columns `i..i + SIDE`.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
-fn tile<const SIDE: usize, const WIDTH: usize>(query: &[f32], reference: &[f16], channels: usize) -> [f32; PATCHES] {
-    assert!(query.len() == PATCHES * channels && reference.len() == WIDTH * channels && WIDTH + 1 == PATCHES + SIDE);
+fn tile<const SIDE: usize, const WIDTH: usize>(
+    query: &[f32],
+    reference: &[f16],
+    channels: usize,
+) -> [f32; PATCHES] {
+    assert!(
+        query.len() == PATCHES * channels
+            && reference.len() == WIDTH * channels
+            && WIDTH + 1 == PATCHES + SIDE
+    );
     let mut sums = [[_mm512_setzero_ps(); SIDE]; PATCHES];
     let mut c = 0;
     while c < channels {

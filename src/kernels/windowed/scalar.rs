@@ -3,7 +3,14 @@
 use super::{Shape, rows};
 use half::f16;
 
-pub(super) fn row(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]) {
+pub(super) fn row(
+    query: &[f32],
+    references: &[&[f16]],
+    shape: Shape,
+    reach: usize,
+    y: usize,
+    best: &mut [f32],
+) {
     let Shape { height, width, channels } = shape;
     let at = |y: usize, x: usize| (y * width + x) * channels..(y * width + x + 1) * channels;
     for reference in references {

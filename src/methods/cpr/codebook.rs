@@ -31,7 +31,13 @@ impl Default for KMeansParams {
 ///
 /// # Errors
 /// If there are no vectors or the clustering fails.
-pub fn kmeans(vectors: &[f32], channels: usize, count: usize, seed: u64, params: &KMeansParams) -> Result<Vec<f32>> {
+pub fn kmeans(
+    vectors: &[f32],
+    channels: usize,
+    count: usize,
+    seed: u64,
+    params: &KMeansParams,
+) -> Result<Vec<f32>> {
     if vectors.is_empty() {
         return Err(Error::Fit("there are no features to cluster".into()));
     }

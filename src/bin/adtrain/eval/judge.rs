@@ -45,8 +45,13 @@ pub fn judge(
 ) -> anyhow::Result<Judged> {
     let tests = test_images(data)?;
     let mut pixels = tests.iter().any(|test| test.mask.is_some()).then(PixelSamples::default);
-    let mut judged =
-        Judged { images: Vec::new(), pixels: None, skipped: Vec::new(), without_mask: 0, times: Timing::default() };
+    let mut judged = Judged {
+        images: Vec::new(),
+        pixels: None,
+        skipped: Vec::new(),
+        without_mask: 0,
+        times: Timing::default(),
+    };
     let mut times = StepTimes::default();
     console.stage("judging the images", tests.len());
     for test in &tests {
