@@ -1,8 +1,8 @@
-//! What goes to stderr while the work goes on: a bar on a terminal, now and then a line elsewhere.
+//! What goes to stderr while the work goes on (a bar on a terminal, now and then a line elsewhere), and results to stdout.
 
 use gstanomaly::methods::fitting::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// Time between two lines of a stage.
@@ -86,4 +86,15 @@ impl Progress for Console {
     fn interrupted(&self) -> bool {
         crate::interrupt::requested()
     }
+}
+
+/// Prints lines of the result to standard output.
+pub fn print(lines: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{lines}")?)
+}
+
+/// Whether nobody reads standard output any longer.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -1,11 +1,13 @@
 //! `adtrain eval`.
 
 mod judge;
+mod report;
 mod table;
 
-use crate::arguments::Hardware;
-use crate::console::Console;
+use crate::arguments::{self, Hardware};
+use crate::console::{self, Console};
 use anyhow::Context;
+use gstanomaly::cascade::Cascade;
 use gstanomaly::evaluate::{Confusion, MetricParams, PixelMetrics, RankingMetrics, image_metrics};
 use judge::{Judged, JudgedImage};
 use serde_json::{Value, json};
@@ -53,8 +55,9 @@ struct Evaluation {
 
 /// Evaluates a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
+    let options = judge::Options { strict: arguments.strict, pictures: arguments.report.is_some() };
     let mut cascade = arguments.hardware.open(&arguments.model)?;
-    let mut judged = judge::judge(&mut cascade, &arguments.data, arguments.strict, console)?;
+    let mut judged = judge::judge(&mut cascade, &arguments.data, options, console)?;
     console.finish();
 
     let params = MetricParams::default();
@@ -68,23 +71,27 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     };
     let decision = |image: &JudgedImage| (image.is_defective, image.is_anomalous);
     let confusion = Confusion::count(judged.images.iter().map(decision));
-    let evaluation = Evaluation { judged, images, pixels, confusion };
+    let mut evaluation = Evaluation { judged, images, pixels, confusion };
 
+    if let Some(file) = &arguments.report {
+        report::write(file, &mut evaluation, &cascade, &arguments::folder_name(&arguments.data))?;
+    }
     match &arguments.json {
-        Some(file) if file == Path::new("-") => println!("{:#}", evaluation.to_json(&cascade)),
+        Some(file) if file == Path::new("-") => {
+            console::print(&format!("{:#}", evaluation.to_json(&cascade)))
+        }
         file => {
             if let Some(file) = file {
                 let text = format!("{:#}\n", evaluation.to_json(&cascade));
                 std::fs::write(file, text).with_context(|| file.display().to_string())?;
             }
-            print!("{}", table::render(&evaluation, &cascade));
+            console::print(&table::render(&evaluation, &cascade))
         }
     }
-    Ok(())
 }
 
 impl Evaluation {
-    fn to_json(&self, cascade: &gstanomaly::cascade::Cascade) -> Value {
+    fn to_json(&self, cascade: &Cascade) -> Value {
         let images = &self.judged.images;
         let pixels = self.pixels.as_ref().ok();
         let mut result = json!({

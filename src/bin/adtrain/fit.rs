@@ -1,7 +1,7 @@
 //! `adtrain fit`.
 
 use crate::arguments::{self, FitArgument, ForegroundArgument, Hardware, Method};
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::date;
 use gstanomaly::methods::cpr::{self, FitSummary};
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
@@ -98,11 +98,10 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         let result = json!({
             "bundle": arguments.out, "seconds": seconds, "foreground": summary.foreground, "manifest": summary.manifest,
         });
-        println!("{result:#}");
+        console::print(&format!("{result:#}"))
     } else {
-        println!("{}", describe(&arguments.out, &summary, seconds));
+        console::print(&describe(&arguments.out, &summary, seconds))
     }
-    Ok(())
 }
 
 fn describe(out: &Path, FitSummary { manifest, foreground }: &FitSummary, seconds: f64) -> String {

@@ -1,11 +1,16 @@
 //! `adtrain`: learns bundles from images of good parts, measures them and tries them on images.
 
 mod arguments;
+mod backbones;
+mod calibrate;
 mod console;
 mod date;
 mod eval;
 mod fit;
+mod info;
 mod interrupt;
+mod overlay;
+mod predict;
 
 use clap::{Parser, Subcommand};
 use console::Console;
@@ -26,6 +31,7 @@ const EXAMPLES: &str = "\
 Examples:
   adtrain fit --data bottle --method cpr --out bottle.bundle
   adtrain eval --model bottle.bundle --data bottle --report bottle.html
+  adtrain predict --model bottle.bundle --out heatmaps photos
 
 Exit code: 0 done, 1 failed, 2 wrong command line, 130 stopped with Ctrl-C.";
 
@@ -33,6 +39,10 @@ Exit code: 0 done, 1 failed, 2 wrong command line, 130 stopped with Ctrl-C.";
 enum Verb {
     Fit(fit::Arguments),
     Eval(eval::Arguments),
+    Predict(predict::Arguments),
+    Calibrate(calibrate::Arguments),
+    Info(info::Arguments),
+    Backbones(backbones::Arguments),
 }
 
 /// What a shell reports of a program that Ctrl-C stopped.
@@ -45,6 +55,8 @@ fn main() -> ExitCode {
     console.finish();
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the results has seen enough.
+        Err(error) if console::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("adtrain: {error:#}");
             match error.downcast_ref() {
@@ -59,5 +71,9 @@ fn run(verb: Verb, console: &mut Console) -> anyhow::Result<()> {
     match verb {
         Verb::Fit(arguments) => fit::run(&arguments, console),
         Verb::Eval(arguments) => eval::run(&arguments, console),
+        Verb::Predict(arguments) => predict::run(&arguments, console),
+        Verb::Calibrate(arguments) => calibrate::run(&arguments, console),
+        Verb::Info(arguments) => info::run(&arguments),
+        Verb::Backbones(arguments) => backbones::run(&arguments),
     }
 }

@@ -1,5 +1,6 @@
 //! Every test image through the cascade.
 
+use super::report::Pictures;
 use crate::console::Console;
 use crate::interrupt;
 use anyhow::bail;
@@ -34,13 +35,24 @@ pub struct JudgedImage {
     pub score: f64,
     pub normalized: f64,
     pub is_anomalous: bool,
+    /// Only where a report was asked for.
+    pub pictures: Option<Pictures>,
+}
+
+/// How to judge.
+#[derive(Clone, Copy)]
+pub struct Options {
+    /// What would be left out is an error.
+    pub strict: bool,
+    /// Pictures for a report are wanted.
+    pub pictures: bool,
 }
 
 /// Judges the test images of `data`.
 pub fn judge(
     cascade: &mut Cascade,
     data: &Path,
-    strict: bool,
+    options: Options,
     console: &mut Console,
 ) -> anyhow::Result<Judged> {
     let tests = test_images(data)?;
@@ -59,7 +71,7 @@ pub fn judge(
         let shown = test.path.strip_prefix(data).unwrap_or(&test.path).display().to_string();
         let picture = match load_picture(&test.path) {
             Ok(picture) => picture,
-            Err(e) if strict => return Err(e.into()),
+            Err(e) if options.strict => return Err(e.into()),
             Err(e) => {
                 console.note(&format!("left out: {e}"));
                 console.advance();
@@ -72,11 +84,15 @@ pub fn judge(
         if let Some(pixels) = &mut pixels
             && !push_pixels(pixels, test, &anomaly)?
         {
-            if strict {
+            if options.strict {
                 bail!("{}: has no mask in ground_truth, others have", test.path.display());
             }
             judged.without_mask += 1;
         }
+        let pictures = match options.pictures {
+            true => Some(Pictures::make(&picture, &anomaly, test.mask.as_deref())?),
+            false => None,
+        };
         judged.images.push(JudgedImage {
             path: shown,
             label: test.label.clone(),
@@ -84,6 +100,7 @@ pub fn judge(
             score: anomaly.score,
             normalized: anomaly.normalized(),
             is_anomalous: anomaly.anomalous,
+            pictures,
         });
         console.advance();
     }

@@ -44,6 +44,7 @@ pub fn render(evaluation: &Evaluation, cascade: &Cascade) -> String {
             cascade.device().name()
         ),
     );
+    text.truncate(text.trim_end().len());
     text
 }
 
