@@ -29,7 +29,7 @@ pub struct ForegroundParams {
 
 impl Default for ForegroundParams {
     fn default() -> Self {
-        Self { border: 3.0 / 80.0, centre: 1.0 / 5.0, samples: 15_000, trim: 0.01, contrast: 0.6 }
+        Self { border: 3.0 / 80.0, centre: 1.0 / 5.0, samples: 15_000, trim: 0.01, contrast: 0.8 }
     }
 }
 
