@@ -47,7 +47,9 @@ fn fit_and_eval() {
 /// The keys and ranges that programs rely on.
 fn check_schema(result: &Value) {
     let unit = |value: &Value| value.as_f64().is_some_and(|value| (0.0..=1.0).contains(&value));
-    for key in ["image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pro30", "false_alarm_rate"] {
+    for key in
+        ["image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pro30", "false_alarm_rate"]
+    {
         assert!(unit(&result[key]), "{key}: {}", result[key]);
     }
     for key in ["features", "retrieve", "score", "total"] {
@@ -76,7 +78,11 @@ fn eval_without_masks_says_why_there_are_no_pixel_metrics() {
     }
     assert!(result["no_pixel_metrics"].as_str().unwrap().contains("ground_truth"));
     assert_eq!(result["image_auroc"], 1.0);
-    assert!(shop.succeeds("eval --model b --data cloth").stdout.contains("none: no defective test image has a mask"));
+    assert!(
+        shop.succeeds("eval --model b --data cloth")
+            .stdout
+            .contains("none: no defective test image has a mask")
+    );
 }
 
 #[test]
@@ -139,7 +145,13 @@ fn info_describes_and_verifies() {
     shop.good("good", 12, 1);
     shop.fit("good", "b");
     let text = shop.succeeds("info --verify b").stdout;
-    for part in ["efficientnet-lite0 (Apache-2.0)", "64x64, stretch", "12 images of good", "neighbours = 10", "as in the"] {
+    for part in [
+        "efficientnet-lite0 (Apache-2.0)",
+        "64x64, stretch",
+        "12 images of good",
+        "neighbours = 10",
+        "as in the",
+    ] {
         assert!(text.contains(part), "no '{part}' in {text}");
     }
     assert_eq!(shop.succeeds("info b --json").json(), shop.manifest("b"));
@@ -180,14 +192,18 @@ fn calibrate_moves_the_threshold_and_nothing_else() {
     assert!(text.stdout.contains("of 4 normal images"), "{}", text.stdout);
     shop.fails("calibrate --model b --normal cloth/test/good --strict").says(&["broken.png"]);
     shop.fails("calibrate --model b --normal cloth").says(&["cloth", "no image"]);
-    shop.refuses("calibrate --model b --normal cloth/test/good --false-alarms 1.5").says(&["between 0 and 1"]);
+    shop.refuses("calibrate --model b --normal cloth/test/good --false-alarms 1.5")
+        .says(&["between 0 and 1"]);
 }
 
 #[test]
 fn backbones_are_listed_and_imported() {
     let shop = Workshop::new();
     let list = shop.succeeds("backbones").stdout;
-    assert!(list.contains("efficientnet-lite0") && list.contains("Apache-2.0") && list.contains("stride8*"), "{list}");
+    assert!(
+        list.contains("efficientnet-lite0") && list.contains("Apache-2.0") && list.contains("stride8*"),
+        "{list}"
+    );
 
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0");
     let mut card = read_json(format!("{models}.json").as_ref());

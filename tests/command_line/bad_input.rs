@@ -42,7 +42,10 @@ fn a_corrupt_image_is_left_out_or_with_strict_an_error() {
     let result = shop.succeeds("eval --model b --data cloth --json -");
     result.says(&["left out", "spot/001.png"]);
     let images = &result.json()["images"];
-    assert_eq!((&images["good"], &images["defective"], &images["skipped"]), (&4.into(), &3.into(), &1.into()));
+    assert_eq!(
+        (&images["good"], &images["defective"], &images["skipped"]),
+        (&4.into(), &3.into(), &1.into())
+    );
     shop.fails("eval --model b --data cloth --strict").says(&["spot/001.png"]);
 
     shop.write("broken/a.png", b"no");

@@ -44,8 +44,13 @@ fn files_of_the_same_name_have_heatmaps_of_their_own() {
     let image = std::fs::read(shop.path("cloth/test/good/000.png")).unwrap();
     // In the folder of the results, too: the image itself must stay.
     shop.write("maps/000.png", &image);
-    shop.succeeds("predict --model b --out maps cloth/test/good/000.png cloth/test/spot/000.png maps/000.png");
-    assert_eq!(shop.entries("maps"), ["000-2_anomaly.png", "000-3_anomaly.png", "000.png", "000_anomaly.png"]);
+    shop.succeeds(
+        "predict --model b --out maps cloth/test/good/000.png cloth/test/spot/000.png maps/000.png",
+    );
+    assert_eq!(
+        shop.entries("maps"),
+        ["000-2_anomaly.png", "000-3_anomaly.png", "000.png", "000_anomaly.png"]
+    );
     assert_eq!(std::fs::read(shop.path("maps/000.png")).unwrap(), image);
 }
 
@@ -67,7 +72,10 @@ fn play(pipeline: &str) {
     let pipeline = gst::parse::launch(pipeline).unwrap();
     let bus = pipeline.bus().unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
-    let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Eos, gst::MessageType::Error]);
+    let end = bus.timed_pop_filtered(
+        gst::ClockTime::from_seconds(60),
+        &[gst::MessageType::Eos, gst::MessageType::Error],
+    );
     pipeline.set_state(gst::State::Null).unwrap();
     let end = end.expect("the pipeline ends");
     assert_eq!(end.type_(), gst::MessageType::Eos, "{end:?}");
@@ -95,12 +103,15 @@ fn videos_are_judged_frame_by_frame() {
         assert_eq!(frame["anomalous"], true, "a black ball is not cloth");
     }
     let files = shop.entries("found");
-    assert_eq!(files, [
-        "ball_anomaly.jsonl",
-        "ball_anomaly_000000.png",
-        "ball_anomaly_000001.png",
-        "ball_anomaly_000002.png"
-    ]);
+    assert_eq!(
+        files,
+        [
+            "ball_anomaly.jsonl",
+            "ball_anomaly_000000.png",
+            "ball_anomaly_000001.png",
+            "ball_anomaly_000002.png"
+        ]
+    );
     let log = std::fs::read_to_string(shop.path("found/ball_anomaly.jsonl")).unwrap();
     assert_eq!(lines(&log), frames);
     let text = shop.succeeds("predict --model b ball.avi").stdout;
@@ -114,7 +125,10 @@ fn a_broken_video_is_an_error_and_not_a_wait() {
     shop.fit("good", "b");
     shop.write("empty.mp4", b"");
     shop.write("text.mp4", b"this is not a video\n");
-    shop.write("noise.mkv", &(0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>());
+    shop.write(
+        "noise.mkv",
+        &(0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>(),
+    );
     play(&format!(
         "audiotestsrc num-buffers=20 ! wavenc ! filesink location={}",
         shop.path("tone.wav").display()

@@ -90,14 +90,13 @@ fn spread(points: ArrayView2<f32>, count: usize, random: &mut impl Rng) -> Array
     for mut centre in centres.rows_mut() {
         centre.assign(&points.row(chosen));
         let centre = centre.view();
-        distances.par_chunks_mut(CHUNK).zip(points.axis_chunks_iter(Axis(0), CHUNK).into_par_iter()).for_each(
-            |(distances, points)| {
-                for (distance, point) in distances.iter_mut().zip(points.rows()) {
-                    let new = point.iter().zip(&centre).map(|(p, c)| (p - c).powi(2)).sum::<f32>();
-                    *distance = distance.min(new);
-                }
-            },
-        );
+        let chunks: Vec<_> = points.axis_chunks_iter(Axis(0), CHUNK).collect();
+        distances.par_chunks_mut(CHUNK).zip(chunks).for_each(|(distances, points)| {
+            for (distance, point) in distances.iter_mut().zip(points.rows()) {
+                let new = point.iter().zip(&centre).map(|(p, c)| (p - c).powi(2)).sum::<f32>();
+                *distance = distance.min(new);
+            }
+        });
         let total: f64 = distances.iter().map(|&distance| f64::from(distance)).sum();
         let mut left = random.gen_range(0.0..1.0) * total;
         let beyond = |distance: &f32| {
@@ -128,7 +127,8 @@ impl Start {
     fn improve(&mut self, points: ArrayView2<f32>) -> f64 {
         let halves: Array1<f32> = self.centres.rows().into_iter().map(|c| 0.5 * c.dot(&c)).collect();
         let chunks: Vec<_> = points.axis_chunks_iter(Axis(0), CHUNK).collect();
-        let parts: Vec<Assigned> = chunks.into_par_iter().map(|points| self.assign(points, &halves)).collect();
+        let parts: Vec<Assigned> =
+            chunks.into_par_iter().map(|points| self.assign(points, &halves)).collect();
         let mut movement = 0.0;
         self.inertia = parts.iter().map(|part| part.inertia).sum();
         for (i, mut centre) in self.centres.rows_mut().into_iter().enumerate() {
@@ -155,7 +155,10 @@ impl Start {
             inertia: 0.0,
         };
         for (point, closeness) in points.rows().into_iter().zip(closeness.rows()) {
-            let best = closeness.iter().enumerate().fold(0, |best, (i, c)| if *c > closeness[best] { i } else { best });
+            let best = closeness
+                .iter()
+                .enumerate()
+                .fold(0, |best, (i, c)| if *c > closeness[best] { i } else { best });
             assigned.counts[best] += 1;
             assigned.inertia += f64::from(point.dot(&point)) - 2.0 * f64::from(closeness[best]);
             assigned.sums.row_mut(best).zip_mut_with(&point, |sum, &value| *sum += f64::from(value));

@@ -86,14 +86,16 @@ impl Folder {
         frame: &VideoFrameRef<&gst::BufferRef>,
         anomaly: &Anomaly,
     ) -> anyhow::Result<PathBuf> {
-        let file = self.path.join(format!("{}.png", self.reserve(name)));
+        let name = self.reserve(name);
+        let file = self.path.join(format!("{name}.png"));
         save_heatmap(&file, info, frame, anomaly)?;
         Ok(file)
     }
 
     /// Starts the log of a video.
     pub fn log(&mut self, name: &str) -> anyhow::Result<Log> {
-        let stem = self.path.join(self.reserve(name));
+        let name = self.reserve(name);
+        let stem = self.path.join(name);
         let path = PathBuf::from(format!("{}.jsonl", stem.display()));
         let file = File::create(&path).with_context(|| path.display().to_string())?;
         Ok(Log { stem, path, file: BufWriter::new(file) })
