@@ -7,6 +7,7 @@
 //! 3. [`methods::Scorer::score`]: distances in, anomaly map, score and regions out.
 
 pub mod bundle;
+pub mod cascade;
 #[cfg(feature = "train")]
 pub mod dataset;
 pub mod elements;

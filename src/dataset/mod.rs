@@ -5,9 +5,11 @@
 
 mod images;
 mod masks;
+mod video;
 
-pub use images::{IMAGE_EXTENSIONS, is_image, list_images};
+pub use images::{IMAGE_EXTENSIONS, find_images, is_image, list_images};
 pub use masks::load_mask;
+pub use video::{VIDEO_EXTENSIONS, VideoFrame, VideoFrames, is_video};
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
