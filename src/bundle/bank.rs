@@ -25,7 +25,8 @@ impl Bank {
     /// If the file cannot be mapped, or it is not a safetensors file of consistent sizes.
     pub fn open(path: &Path) -> Result<Self> {
         let map = map(path)?;
-        SafeTensors::deserialize(&map).map_err(|e| Error::file(path, format!("not a safetensors file: {e}")))?;
+        SafeTensors::deserialize(&map)
+            .map_err(|e| Error::file(path, format!("not a safetensors file: {e}")))?;
         Ok(Self { path: path.to_owned(), map: Arc::new(map) })
     }
 
@@ -67,7 +68,8 @@ impl Bank {
     }
 
     fn locate(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>> {
-        let tensors = SafeTensors::deserialize(&self.map).map_err(|e| Error::file(&self.path, e.to_string()))?;
+        let tensors =
+            SafeTensors::deserialize(&self.map).map_err(|e| Error::file(&self.path, e.to_string()))?;
         let tensor = tensors.tensor(name).map_err(|_| self.wrong(name, "is missing"))?;
         if tensor.dtype() != dtype || tensor.shape() != shape {
             return Err(self.wrong(

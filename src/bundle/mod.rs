@@ -10,9 +10,7 @@ mod registry;
 mod save;
 
 pub use bank::{Bank, Halves};
-pub use manifest::{
-    BackboneInfo, Calibration, FileInfo, Manifest, Quantile, ScoreRange, Training, FORMAT,
-};
+pub use manifest::{BackboneInfo, Calibration, FORMAT, FileInfo, Manifest, Quantile, ScoreRange, Training};
 pub use registry::open_shared;
 #[cfg(feature = "train")]
 pub use save::{Staging, TensorData, Tensors, save_manifest};
@@ -44,8 +42,10 @@ pub struct Bundle {
     method: Arc<dyn Method>,
     graph: Mmap,
     /// The networks in use, one for each device and number of threads.
-    networks: Mutex<HashMap<(Device, usize), Weak<Mutex<Network>>>>,
+    networks: Mutex<Networks>,
 }
+
+type Networks = HashMap<(Device, usize), Weak<Mutex<Network>>>;
 
 impl Bundle {
     /// Opens and checks the bundle in the folder `path`; [`open_shared`] avoids a second copy in a process.
@@ -55,11 +55,17 @@ impl Bundle {
     pub fn open(path: &Path) -> Result<Self> {
         let manifest = read_manifest(path)?;
         for name in [GRAPH, BANK] {
-            let info = manifest.files.get(name).ok_or_else(|| Error::file(path.join(MANIFEST), format!("does not list {name}")))?;
+            let info = manifest
+                .files
+                .get(name)
+                .ok_or_else(|| Error::file(path.join(MANIFEST), format!("does not list {name}")))?;
             let file = path.join(name);
             let found = file.metadata().map_err(|e| Error::io(&file, e))?;
             if found.len() != info.bytes {
-                return Err(Error::file(&file, format!("expected {} bytes, found {}", info.bytes, found.len())));
+                return Err(Error::file(
+                    &file,
+                    format!("expected {} bytes, found {}", info.bytes, found.len()),
+                ));
             }
         }
         let graph = map(&path.join(GRAPH))?;
@@ -106,8 +112,9 @@ impl Bundle {
     /// As [`Network::load`].
     pub fn own_network(&self, device: Device, threads: usize) -> Result<SharedNetwork> {
         let input = &self.manifest.input;
-        let network = Network::load(&self.graph, (input.width, input.height), self.method.outputs(), device, threads)
-            .map_err(|e| match e {
+        let network =
+            Network::load(&self.graph, (input.width, input.height), self.method.outputs(), device, threads)
+                .map_err(|e| match e {
                 Error::Runtime(problem) => Error::file(self.path.join(GRAPH), problem),
                 other => other,
             })?;
@@ -143,7 +150,9 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
                 Error::file(path, format!("is not a bundle: it has no {MANIFEST}; 'adtrain fit' makes one"))
             }
             true => Error::io(&file, e),
-            false if path.exists() => Error::file(path, "is not a bundle: expected a folder that 'adtrain fit' made"),
+            false if path.exists() => {
+                Error::file(path, "is not a bundle: expected a folder that 'adtrain fit' made")
+            }
             false => Error::file(path, "no such folder; expected a bundle that 'adtrain fit' made"),
         })?
         .len();

@@ -41,7 +41,10 @@ impl Staging {
         refuse_foreign(target)?;
         let parent = parent(target);
         std::fs::create_dir_all(&parent).map_err(|e| Error::io(&parent, e))?;
-        let folder = tempfile::Builder::new().prefix(".bundle-").tempdir_in(&parent).map_err(|e| Error::io(&parent, e))?;
+        let folder = tempfile::Builder::new()
+            .prefix(".bundle-")
+            .tempdir_in(&parent)
+            .map_err(|e| Error::io(&parent, e))?;
         Ok(Self { folder, target: target.to_owned() })
     }
 
@@ -66,7 +69,9 @@ impl Staging {
         let path = self.bank();
         let views = tensors
             .iter()
-            .map(|(name, tensor)| Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), tensor.bytes)?)))
+            .map(|(name, tensor)| {
+                Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), tensor.bytes)?))
+            })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|e| Error::file(&path, e.to_string()))?;
         safetensors::serialize_to_file(views, None, &path).map_err(|e| match e {
@@ -102,7 +107,8 @@ impl Staging {
 /// If it cannot be written; the old manifest stays.
 pub fn save_manifest(path: &Path, manifest: &Manifest) -> Result<()> {
     let file = path.join(MANIFEST);
-    let mut staging = tempfile::Builder::new().prefix(".manifest-").tempfile_in(path).map_err(|e| Error::io(path, e))?;
+    let mut staging =
+        tempfile::Builder::new().prefix(".manifest-").tempfile_in(path).map_err(|e| Error::io(path, e))?;
     let written = staging.write_all(&text(manifest)?).and_then(|()| staging.as_file().sync_all());
     written.map_err(|e| Error::io(&file, e))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
@@ -138,7 +144,8 @@ fn parent(path: &Path) -> PathBuf {
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let written = File::create(path).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
+    let written =
+        File::create(path).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
     written.map_err(|e| Error::io(path, e))
 }
 
@@ -165,7 +172,10 @@ fn replace(staging: tempfile::TempDir, path: &Path) -> Result<()> {
 
 /// For file systems that cannot exchange two names.
 fn replace_in_two_steps(staging: tempfile::TempDir, path: &Path) -> Result<()> {
-    let old = tempfile::Builder::new().prefix(".old-bundle-").tempdir_in(parent(path)).map_err(|e| Error::io(path, e))?;
+    let old = tempfile::Builder::new()
+        .prefix(".old-bundle-")
+        .tempdir_in(parent(path))
+        .map_err(|e| Error::io(path, e))?;
     std::fs::rename(path, old.path()).map_err(|e| Error::io(path, e))?;
     if let Err(e) = std::fs::rename(staging.path(), path) {
         let _ = std::fs::rename(old.path(), path);

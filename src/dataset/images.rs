@@ -30,3 +30,20 @@ pub fn list_images(folder: &Path) -> Result<Vec<PathBuf>> {
     images.sort();
     Ok(images)
 }
+
+/// The image files in a folder and the folders in it, by path; what is hidden is left out, links to folders are not followed.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn find_images(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut images = list_images(folder)?;
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let entry = entry.map_err(|e| Error::io(folder, e))?;
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if !hidden && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            images.extend(find_images(&entry.path())?);
+        }
+    }
+    images.sort();
+    Ok(images)
+}

@@ -5,9 +5,11 @@
 
 mod images;
 mod masks;
+mod video;
 
-pub use images::{IMAGE_EXTENSIONS, is_image, list_images};
+pub use images::{IMAGE_EXTENSIONS, find_images, is_image, list_images};
 pub use masks::load_mask;
+pub use video::{VIDEO_EXTENSIONS, VideoFrame, VideoFrames, is_video};
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -88,5 +90,8 @@ pub fn test_images(data: &Path) -> Result<Vec<TestImage>> {
 fn mask_of(data: &Path, label: &str, image: &Path) -> Option<PathBuf> {
     let stem = image.file_stem()?.to_string_lossy();
     let folder = data.join("ground_truth").join(label);
-    [format!("{stem}_mask.png"), format!("{stem}.png")].into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
+    [format!("{stem}_mask.png"), format!("{stem}.png")]
+        .into_iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file())
 }

@@ -29,9 +29,16 @@ pub struct Scores {
 ///
 /// # Errors
 /// If there is no normal score, one is not finite, or `false_alarms` is not between 0 and 1.
-pub fn calibrate(scores: &Scores, false_alarms: f64, source: &str, map_level: impl Fn(f64) -> f64) -> Result<Calibration> {
+pub fn calibrate(
+    scores: &Scores,
+    false_alarms: f64,
+    source: &str,
+    map_level: impl Fn(f64) -> f64,
+) -> Result<Calibration> {
     if !(false_alarms > 0.0 && false_alarms < 1.0) {
-        return Err(Error::Setting(format!("the share of false alarms must be between 0 and 1, not {false_alarms}")));
+        return Err(Error::Setting(format!(
+            "the share of false alarms must be between 0 and 1, not {false_alarms}"
+        )));
     }
     let mut normal = scores.normal.clone();
     if normal.is_empty() {
@@ -61,8 +68,15 @@ pub fn calibrate(scores: &Scores, false_alarms: f64, source: &str, map_level: im
         min: range.min,
         max: range.max,
         map: ScoreRange::around(level, calm.min(level)),
-        quantiles: QUANTILES.iter().map(|&share| Quantile { share, score: quantile(&normal, share) }).collect(),
-        obtained: format!("{source}: {} normal, {} defective images; {how} at {false_alarms} false alarms", normal.len(), scores.defective.len()),
+        quantiles: QUANTILES
+            .iter()
+            .map(|&share| Quantile { share, score: quantile(&normal, share) })
+            .collect(),
+        obtained: format!(
+            "{source}: {} normal, {} defective images; {how} at {false_alarms} false alarms",
+            normal.len(),
+            scores.defective.len()
+        ),
     })
 }
 
@@ -77,7 +91,8 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 fn log_normal_tail(scores: &[f64], share: f64) -> f64 {
     let logs: Vec<f64> = scores.iter().map(|score| score.max(f64::MIN_POSITIVE).ln()).collect();
     let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-    let spread = (logs.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / (logs.len().max(2) - 1) as f64).sqrt();
+    let spread =
+        (logs.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / (logs.len().max(2) - 1) as f64).sqrt();
     (mean + spread * normal_quantile(1.0 - share)).exp()
 }
 
@@ -126,7 +141,8 @@ mod tests {
 
     #[test]
     fn defects_move_the_threshold_to_the_middle() {
-        let c = calibrate(&scores((0..1001).map(f64::from), vec![5.0, 2995.0]), 0.005, "test", |s| s).unwrap();
+        let c =
+            calibrate(&scores((0..1001).map(f64::from), vec![5.0, 2995.0]), 0.005, "test", |s| s).unwrap();
         assert!((c.threshold - 1995.0).abs() < 1e-9);
     }
 

@@ -1,3 +1,15 @@
-//! How good a bundle is: metrics, calibration, reports.
+//! How good a bundle is: metrics of its scores and maps, calibration,
+//! decisions at its threshold, and the report that shows them.
 
 pub mod calibration;
+mod components;
+mod decisions;
+mod metrics;
+mod pixels;
+mod report;
+
+pub use components::label_components;
+pub use decisions::{Confusion, Rate};
+pub use metrics::{MetricError, MetricParams, OperatingPoint, RankingMetrics, image_metrics};
+pub use pixels::{OverlapPoint, PixelMetrics, PixelSamples, pixel_metrics};
+pub use report::{ModelFacts, Outcome, Report, ReportError, ReportImage, ReportParams, Timing};

@@ -21,11 +21,10 @@ impl std::str::FromStr for Rect {
 
     /// Reads "x,y,w,h".
     fn from_str(text: &str) -> Result<Self> {
-        let numbers: Vec<u32> = text
-            .split(',')
-            .map(|part| part.trim().parse())
-            .collect::<Result<_, _>>()
-            .map_err(|_| Error::Setting(format!("'{text}' is not a rectangle: expected \"x,y,w,h\" in pixels")))?;
+        let numbers: Vec<u32> =
+            text.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>().map_err(|_| {
+                Error::Setting(format!("'{text}' is not a rectangle: expected \"x,y,w,h\" in pixels"))
+            })?;
         match numbers[..] {
             [x, y, width, height] if width > 0 && height > 0 => Ok(Self { x, y, width, height }),
             _ => Err(Error::Setting(format!(
@@ -69,7 +68,9 @@ impl Geometry {
     pub fn new(frame: (u32, u32), input: (u32, u32), fit: Fit, roi: Option<Rect>) -> Result<Self> {
         let (width, height) = frame;
         let seen = roi.unwrap_or(Rect { x: 0, y: 0, width, height });
-        let inside = |start: u32, length: u32, limit: u32| length > 0 && start.checked_add(length).is_some_and(|e| e <= limit);
+        let inside = |start: u32, length: u32, limit: u32| {
+            length > 0 && start.checked_add(length).is_some_and(|e| e <= limit)
+        };
         if !inside(seen.x, seen.width, width) || !inside(seen.y, seen.height, height) {
             return Err(Error::Frame(format!(
                 "roi {},{},{},{} does not lie inside the frame of {width}x{height}",
@@ -87,7 +88,8 @@ impl Geometry {
 
     /// The rectangle of the frame that a rectangle of the input covers, at least one pixel.
     pub fn to_frame(&self, rect: Rect) -> Rect {
-        let (x, width) = span(rect.x, rect.width, self.target.x, self.target.width, self.source.x, self.source.width);
+        let (x, width) =
+            span(rect.x, rect.width, self.target.x, self.target.width, self.source.x, self.source.width);
         let (y, height) =
             span(rect.y, rect.height, self.target.y, self.target.height, self.source.y, self.source.height);
         Rect { x, y, width, height }
@@ -104,11 +106,19 @@ fn inscribed((width, height): (u32, u32), outer: Rect) -> Rect {
 }
 
 /// Maps an interval of the target axis onto the source axis, rounded outwards and kept inside.
-fn span(start: u32, length: u32, target: u32, target_length: u32, source: u32, source_length: u32) -> (u32, u32) {
+fn span(
+    start: u32,
+    length: u32,
+    target: u32,
+    target_length: u32,
+    source: u32,
+    source_length: u32,
+) -> (u32, u32) {
     let scale = f64::from(source_length) / f64::from(target_length);
     let limit = f64::from(source_length);
     let first = ((f64::from(start) - f64::from(target)) * scale).floor().clamp(0.0, limit - 1.0);
-    let last = ((f64::from(start) + f64::from(length) - f64::from(target)) * scale).ceil().clamp(first + 1.0, limit);
+    let last =
+        ((f64::from(start) + f64::from(length) - f64::from(target)) * scale).ceil().clamp(first + 1.0, limit);
     (source + first as u32, (last - first) as u32)
 }
 
@@ -121,7 +131,10 @@ mod tests {
         let g = Geometry::new((640, 360), (320, 320), Fit::Stretch, None).unwrap();
         let all = g.to_frame(Rect { x: 0, y: 0, width: 320, height: 320 });
         assert_eq!(all, Rect { x: 0, y: 0, width: 640, height: 360 });
-        assert_eq!(g.to_frame(Rect { x: 160, y: 160, width: 1, height: 8 }), Rect { x: 320, y: 180, width: 2, height: 9 });
+        assert_eq!(
+            g.to_frame(Rect { x: 160, y: 160, width: 1, height: 8 }),
+            Rect { x: 320, y: 180, width: 2, height: 9 }
+        );
     }
 
     #[test]
@@ -133,7 +146,9 @@ mod tests {
         for (w, h) in [(1, 1), (16384, 1), (1, 16384)] {
             for fit in [Fit::Stretch, Fit::Pad, Fit::Crop] {
                 let g = Geometry::new((w, h), (320, 320), fit, None).unwrap();
-                assert!(g.source.width > 0 && g.target.height > 0 && g.target.width > 0 && g.source.height > 0);
+                assert!(
+                    g.source.width > 0 && g.target.height > 0 && g.target.width > 0 && g.source.height > 0
+                );
             }
         }
     }

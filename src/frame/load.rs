@@ -28,7 +28,8 @@ impl Picture {
         let mut buffer = gst::Buffer::with_size(info.size()).map_err(|e| describe(&e))?;
         {
             let buffer = buffer.get_mut().ok_or_else(|| describe(&"the new buffer is shared"))?;
-            let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, &info).map_err(|e| describe(&e))?;
+            let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, &info)
+                .map_err(|e| describe(&e))?;
             let stride = info.stride()[0] as usize;
             let plane = frame.plane_data_mut(0).map_err(|e| describe(&e))?;
             for (to, from) in plane.chunks_mut(stride).zip(rgb.chunks_exact(row)) {
@@ -58,9 +59,9 @@ impl Picture {
 /// # Errors
 /// If the file cannot be read or is not an image; the message names it.
 pub fn load_picture(path: &Path) -> Result<Picture> {
-    let reader = ImageReader::open(path)
-        .and_then(ImageReader::with_guessed_format)
-        .map_err(|e| Error::io(path, e))?;
-    let rgb = reader.decode().map_err(|e| Error::file(path, format!("not a readable image: {e}")))?.into_rgb8();
+    let reader =
+        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| Error::io(path, e))?;
+    let rgb =
+        reader.decode().map_err(|e| Error::file(path, format!("not a readable image: {e}")))?.into_rgb8();
     Picture::from_rgb(rgb.width(), rgb.height(), rgb.as_raw()).map_err(|e| Error::file(path, e.to_string()))
 }

@@ -40,7 +40,10 @@ impl InputSpec {
         }
         let usable = |v: &f32| v.is_finite();
         if !self.mean.iter().all(usable) || !self.std.iter().all(|v| usable(v) && *v > 0.0) {
-            return Err(format!("input mean and std must be finite and std positive, found {:?} and {:?}", self.mean, self.std));
+            return Err(format!(
+                "input mean and std must be finite and std positive, found {:?} and {:?}",
+                self.mean, self.std
+            ));
         }
         Ok(())
     }
@@ -73,12 +76,18 @@ impl Preprocessor {
     /// # Errors
     /// If `roi` lies outside the frame or the format cannot be converted.
     pub fn new(info: &gst_video::VideoInfo, spec: &InputSpec, roi: Option<Rect>) -> Result<Self> {
-        let geometry = Geometry::new((info.width(), info.height()), (spec.width, spec.height), spec.fit, roi)?;
+        let geometry =
+            Geometry::new((info.width(), info.height()), (spec.width, spec.height), spec.fit, roi)?;
         Self::with_geometry(info, spec, geometry)
     }
 
     /// Brings the part `source` of a frame to the place `target` of the input.
-    pub(crate) fn placed(info: &gst_video::VideoInfo, spec: &InputSpec, source: Rect, target: Rect) -> Result<Self> {
+    pub(crate) fn placed(
+        info: &gst_video::VideoInfo,
+        spec: &InputSpec,
+        source: Rect,
+        target: Rect,
+    ) -> Result<Self> {
         let frame = (info.width(), info.height());
         Self::with_geometry(info, spec, Geometry { frame, input: (spec.width, spec.height), source, target })
     }
@@ -92,7 +101,8 @@ impl Preprocessor {
             .interlace_mode(info.interlace_mode())
             .build()
             .map_err(|e| failed(&e))?;
-        let converter = gst_video::VideoConverter::new(info, &rgb_info, Some(conversion(&geometry))).map_err(|e| failed(&e))?;
+        let converter = gst_video::VideoConverter::new(info, &rgb_info, Some(conversion(&geometry)))
+            .map_err(|e| failed(&e))?;
         let rgb = gst::Buffer::with_size(rgb_info.size()).map_err(|e| failed(&e))?;
         let scale = spec.std.map(|std| 1.0 / std);
         let offset = std::array::from_fn(|c| -spec.mean[c] * scale[c]);
@@ -108,9 +118,18 @@ impl Preprocessor {
     ///
     /// # Errors
     /// If the frame has another format or its memory cannot be mapped.
-    pub fn run(&mut self, frame: &gst_video::VideoFrameRef<&gst::BufferRef>, input: &mut [f32]) -> Result<()> {
+    pub fn run(
+        &mut self,
+        frame: &gst_video::VideoFrameRef<&gst::BufferRef>,
+        input: &mut [f32],
+    ) -> Result<()> {
         if (frame.width(), frame.height()) != self.geometry.frame {
-            return Err(Error::Frame(format!("expected {:?}, found {}x{}", self.geometry.frame, frame.width(), frame.height())));
+            return Err(Error::Frame(format!(
+                "expected {:?}, found {}x{}",
+                self.geometry.frame,
+                frame.width(),
+                frame.height()
+            )));
         }
         let buffer = self.rgb.make_mut();
         let mut rgb = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, &self.rgb_info)
@@ -122,7 +141,8 @@ impl Preprocessor {
         let plane = width * self.rgb_info.height() as usize;
         let (red, rest) = input.split_at_mut(plane);
         let (green, blue) = rest.split_at_mut(plane);
-        let rows = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
+        let rows =
+            red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
         for (((red, green), blue), row) in rows.zip(pixels.chunks(stride)) {
             let places = red.iter_mut().zip(green).zip(blue);
             for (((r, g), b), pixel) in places.zip(row.chunks_exact(3)) {

@@ -89,7 +89,8 @@ impl IgnoreMask {
             std: [255.0; 3],
         };
         // The mask covers the frame at its own resolution: the inspected part is found in it by proportion.
-        let scale = |at: u32, mask: u32, frame: u32| (u64::from(at) * u64::from(mask) / u64::from(frame)) as u32;
+        let scale =
+            |at: u32, mask: u32, frame: u32| (u64::from(at) * u64::from(mask) / u64::from(frame)) as u32;
         let (mask_width, mask_height) = (self.picture.info().width(), self.picture.info().height());
         let Geometry { source, target, frame, .. } = *geometry;
         let seen = Rect {
@@ -143,7 +144,9 @@ impl Scorer {
         let own = calibration.score();
         let (range, map_range) = match options.threshold {
             None => (own, calibration.map),
-            Some(threshold) => (ScoreRange::around(threshold, own.min), calibration.map.moved(&own, threshold)),
+            Some(threshold) => {
+                (ScoreRange::around(threshold, own.min), calibration.map.moved(&own, threshold))
+            }
         };
         let mut anomalous = score >= range.threshold;
         let mut regions = Vec::new();
@@ -151,7 +154,16 @@ impl Scorer {
             regions = self.regions(&map, &geometry, &map_range, options.min_area);
             anomalous = options.min_area <= 0.0 || !regions.is_empty();
         }
-        Ok(Anomaly { bundle: self.bundle.clone(), geometry, map, map_range, score, range, anomalous, regions })
+        Ok(Anomaly {
+            bundle: self.bundle.clone(),
+            geometry,
+            map,
+            map_range,
+            score,
+            range,
+            anomalous,
+            regions,
+        })
     }
 
     fn prepare_mask(&mut self, options: &ScoreOptions, geometry: &Geometry) -> Result<()> {
@@ -159,15 +171,24 @@ impl Scorer {
             self.ignored = None;
             return Ok(());
         };
-        let ready = |(known, place, _): &(Arc<IgnoreMask>, Geometry, _)| Arc::ptr_eq(known, mask) && place == geometry;
+        let ready = |(known, place, _): &(Arc<IgnoreMask>, Geometry, _)| {
+            Arc::ptr_eq(known, mask) && place == geometry
+        };
         if !self.ignored.as_ref().is_some_and(ready) {
             self.ignored = Some((mask.clone(), *geometry, mask.weights(geometry)?));
         }
         Ok(())
     }
 
-    fn regions(&mut self, map: &[f32], geometry: &Geometry, range: &ScoreRange, min_area: f64) -> Vec<Region> {
-        let scale = f64::from(geometry.source.width) / f64::from(geometry.target.width) * f64::from(geometry.source.height)
+    fn regions(
+        &mut self,
+        map: &[f32],
+        geometry: &Geometry,
+        range: &ScoreRange,
+        min_area: f64,
+    ) -> Vec<Region> {
+        let scale = f64::from(geometry.source.width) / f64::from(geometry.target.width)
+            * f64::from(geometry.source.height)
             / f64::from(geometry.target.height);
         let threshold = range.threshold as f32;
         let found = self.components.find(map, geometry.input.0 as usize, threshold);

@@ -104,13 +104,18 @@ impl FitOptions {
         for (name, text) in &self.set {
             let mut place = &mut value;
             for part in name.split('.') {
-                let known = place.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
+                let known =
+                    place.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
                 place = place.get_mut(part).ok_or_else(|| {
-                    Error::Setting(format!("unknown parameter '{name}'; there are: {}", known.unwrap_or_default()))
+                    Error::Setting(format!(
+                        "unknown parameter '{name}'; there are: {}",
+                        known.unwrap_or_default()
+                    ))
                 })?;
             }
-            *place = serde_json::from_str(text)
-                .map_err(|_| Error::Setting(format!("parameter '{name}': '{text}' is not a number or a list")))?;
+            *place = serde_json::from_str(text).map_err(|_| {
+                Error::Setting(format!("parameter '{name}': '{text}' is not a number or a list"))
+            })?;
         }
         serde_json::from_value(value).map_err(|e| Error::Setting(format!("parameters: {e}")))
     }
@@ -228,7 +233,9 @@ impl ImageSet {
 fn automatic_size(paths: &[PathBuf]) -> Result<(u32, u32)> {
     let mut ratios: Vec<f64> = paths
         .iter()
-        .filter_map(|path| image::ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_dimensions().ok())
+        .filter_map(|path| {
+            image::ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_dimensions().ok()
+        })
         .filter(|&(width, height)| width > 0 && height > 0)
         .map(|(width, height)| f64::from(width) / f64::from(height))
         .collect();

@@ -46,7 +46,12 @@ pub trait Retrieve: Debug + Send {
     ///
     /// # Errors
     /// If the maps are not those of the method's outputs.
-    fn retrieve(&mut self, maps: &[FeatureMap], neighbours: usize, exclude: Option<usize>) -> Result<Retrieved>;
+    fn retrieve(
+        &mut self,
+        maps: &[FeatureMap],
+        neighbours: usize,
+        exclude: Option<usize>,
+    ) -> Result<Retrieved>;
 }
 
 /// What [`Retrieve`] finds.
@@ -79,9 +84,13 @@ pub(crate) fn open(manifest: &Manifest, bank: Bank, path: &Path) -> Result<Arc<d
         cpr::NAME => {
             let params: cpr::Params = serde_json::from_value(manifest.params.clone())
                 .map_err(|e| Error::file(&file, format!("params: {e}")))?;
-            params.check(&manifest.input).map_err(|problem| Error::file(&file, format!("params: {problem}")))?;
+            params
+                .check(&manifest.input)
+                .map_err(|problem| Error::file(&file, format!("params: {problem}")))?;
             Ok(Arc::new(cpr::Cpr::open(params, &manifest.input, &bank)?))
         }
-        other => Err(Error::file(&file, format!("unknown method '{other}'; this version knows {}", cpr::NAME))),
+        other => {
+            Err(Error::file(&file, format!("unknown method '{other}'; this version knows {}", cpr::NAME)))
+        }
     }
 }

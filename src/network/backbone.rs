@@ -74,8 +74,8 @@ impl Backbone {
                 Error::io(&card_file, e)
             }
         })?;
-        let card: Card =
-            serde_json::from_str(&text).map_err(|e| Error::file(&card_file, format!("not a backbone's card: {e}")))?;
+        let card: Card = serde_json::from_str(&text)
+            .map_err(|e| Error::file(&card_file, format!("not a backbone's card: {e}")))?;
         let model = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
         let found = crate::bundle::hex(&Sha256::digest(&model));
         if found != card.sha256 {
@@ -90,12 +90,17 @@ impl Backbone {
     /// If a name is unknown or not exactly two layers are named.
     pub fn layers(&self, names: &[String]) -> Result<[Layer; 2]> {
         let names = if names.is_empty() { &self.card.default_layers } else { names };
-        let known = || self.card.layers.iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>().join(", ");
+        let known =
+            || self.card.layers.iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>().join(", ");
         let mut layers = names
             .iter()
             .map(|name| {
                 self.card.layers.iter().find(|layer| layer.name == *name).cloned().ok_or_else(|| {
-                    Error::Setting(format!("backbone {} has no layer '{name}', only {}", self.card.name, known()))
+                    Error::Setting(format!(
+                        "backbone {} has no layer '{name}', only {}",
+                        self.card.name,
+                        known()
+                    ))
                 })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -108,7 +113,8 @@ impl Backbone {
 
 /// The folders in which backbones are looked for: `GST_ANOMALY_MODELS`, the user's own, the installed ones, the checkout's.
 pub fn folders() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = std::env::var_os("GST_ANOMALY_MODELS").into_iter().map(PathBuf::from).collect();
+    let mut folders: Vec<PathBuf> =
+        std::env::var_os("GST_ANOMALY_MODELS").into_iter().map(PathBuf::from).collect();
     folders.extend(user_folder());
     if let Some(bin) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
         folders.push(bin.join("../share/gst-plugin-anomaly/models"));
@@ -141,4 +147,3 @@ fn locate(name_or_file: &str) -> Result<PathBuf> {
         ))
     })
 }
-

@@ -55,7 +55,11 @@ impl std::str::FromStr for Device {
         [Self::Auto, Self::Cpu, Self::Cuda, Self::TensorRt, Self::OpenVino]
             .into_iter()
             .find(|device| device.name() == name)
-            .ok_or_else(|| Error::Setting(format!("unknown device '{name}': expected auto, cpu, cuda, tensorrt or openvino")))
+            .ok_or_else(|| {
+                Error::Setting(format!(
+                    "unknown device '{name}': expected auto, cpu, cuda, tensorrt or openvino"
+                ))
+            })
     }
 }
 

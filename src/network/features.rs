@@ -25,11 +25,15 @@ enum Storage {
 impl FeatureMap {
     /// Takes over an output of the runtime without copying it.
     pub(super) fn from_value(spec: &OutputSpec, value: DynValue) -> Result<Self> {
-        let data = if spec.bytes { Storage::Bytes(value.downcast()?) } else { Storage::Floats(value.downcast()?) };
+        let data =
+            if spec.bytes { Storage::Bytes(value.downcast()?) } else { Storage::Floats(value.downcast()?) };
         let map = Self { shape: spec.shape.clone(), data };
         let (found, expected) = (map.len(), spec.shape.iter().product::<usize>());
         if found != expected {
-            return Err(Error::Runtime(format!("output '{}': expected {expected} values, found {found}", spec.name)));
+            return Err(Error::Runtime(format!(
+                "output '{}': expected {expected} values, found {found}",
+                spec.name
+            )));
         }
         Ok(map)
     }

@@ -16,4 +16,5 @@ pub mod onnx;
 pub use device::Device;
 pub use features::{FeatureExtractor, FeatureMap, Features};
 pub use runtime::{library_version, load as load_runtime};
+pub(crate) use session::lock;
 pub use session::{Network, OutputSpec, SharedNetwork};

@@ -58,7 +58,8 @@ fn candidates() -> Vec<PathBuf> {
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
         return vec![path.into()];
     }
-    let mut places: Vec<PathBuf> = own_file().and_then(|file| Some(file.parent()?.join(LIBRARY))).into_iter().collect();
+    let mut places: Vec<PathBuf> =
+        own_file().and_then(|file| Some(file.parent()?.join(LIBRARY))).into_iter().collect();
     places.push(Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime").join(LIBRARY));
     places.push(LIBRARY.into());
     places.push(format!("{LIBRARY}.1").into());
@@ -70,7 +71,8 @@ fn own_file() -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let mut found: libc::Dl_info = empty_dl_info();
     // SAFETY: the address is one of this code's own functions and `found` outlives the call.
-    let known = unsafe { libc::dladdr(own_file as fn() -> Option<PathBuf> as *const libc::c_void, &raw mut found) };
+    let known =
+        unsafe { libc::dladdr(own_file as fn() -> Option<PathBuf> as *const libc::c_void, &raw mut found) };
     if known == 0 || found.dli_fname.is_null() {
         return None;
     }

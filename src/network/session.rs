@@ -70,7 +70,14 @@ impl Network {
         for output in &outputs {
             check_output(&session, output)?;
         }
-        Ok(Self { session, outputs, input_name, input_len: input_shape.iter().product(), input_shape, device })
+        Ok(Self {
+            session,
+            outputs,
+            input_name,
+            input_len: input_shape.iter().product(),
+            input_shape,
+            device,
+        })
     }
 
     /// The device that really runs.
@@ -111,7 +118,10 @@ pub(crate) fn lock(network: &SharedNetwork) -> std::sync::MutexGuard<'_, Network
 
 fn check_input(session: &Session, expected: [usize; 4]) -> Result<String> {
     let [input] = session.inputs() else {
-        return Err(Error::Runtime(format!("expected a graph with one image input, found {} inputs", session.inputs().len())));
+        return Err(Error::Runtime(format!(
+            "expected a graph with one image input, found {} inputs",
+            session.inputs().len()
+        )));
     };
     let fits = matches!(input.dtype(), ValueType::Tensor { ty: TensorElementType::Float32, shape, .. }
         if fits(shape, &expected));
@@ -146,5 +156,8 @@ fn check_output(session: &Session, expected: &OutputSpec) -> Result<()> {
 /// Whether a declared shape (-1: any) can be the expected one.
 fn fits(declared: &[i64], expected: &[usize]) -> bool {
     declared.len() == expected.len()
-        && declared.iter().zip(expected).all(|(&declared, &expected)| declared < 0 || declared as usize == expected)
+        && declared
+            .iter()
+            .zip(expected)
+            .all(|(&declared, &expected)| declared < 0 || declared as usize == expected)
 }

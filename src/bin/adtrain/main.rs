@@ -1,1 +1,79 @@
-fn main(){}
+//! `adtrain`: learns bundles from images of good parts, measures them and tries them on images.
+
+mod arguments;
+mod backbones;
+mod calibrate;
+mod console;
+mod date;
+mod eval;
+mod fit;
+mod info;
+mod interrupt;
+mod overlay;
+mod predict;
+
+use clap::{Parser, Subcommand};
+use console::Console;
+use std::process::ExitCode;
+
+/// Finds defects from images of good parts alone: learn a bundle, measure it, try it.
+#[derive(Debug, Parser)]
+#[command(name = "adtrain", version, after_help = EXAMPLES)]
+struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  adtrain fit --data bottle --method cpr --out bottle.bundle
+  adtrain eval --model bottle.bundle --data bottle --report bottle.html
+  adtrain predict --model bottle.bundle --out heatmaps photos
+
+Exit code: 0 done, 1 failed, 2 wrong command line, 130 stopped with Ctrl-C.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Fit(fit::Arguments),
+    Eval(eval::Arguments),
+    Predict(predict::Arguments),
+    Calibrate(calibrate::Arguments),
+    Info(info::Arguments),
+    Backbones(backbones::Arguments),
+}
+
+/// What a shell reports of a program that Ctrl-C stopped.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let CommandLine { verb, quiet } = CommandLine::parse();
+    let mut console = Console::new(quiet);
+    let done = interrupt::install().and_then(|()| run(verb, &mut console));
+    console.finish();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the results has seen enough.
+        Err(error) if console::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("adtrain: {error:#}");
+            match error.downcast_ref() {
+                Some(gstanomaly::Error::Interrupted) => ExitCode::from(INTERRUPTED),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn run(verb: Verb, console: &mut Console) -> anyhow::Result<()> {
+    match verb {
+        Verb::Fit(arguments) => fit::run(&arguments, console),
+        Verb::Eval(arguments) => eval::run(&arguments, console),
+        Verb::Predict(arguments) => predict::run(&arguments, console),
+        Verb::Calibrate(arguments) => calibrate::run(&arguments, console),
+        Verb::Info(arguments) => info::run(&arguments),
+        Verb::Backbones(arguments) => backbones::run(&arguments),
+    }
+}

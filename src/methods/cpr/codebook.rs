@@ -15,7 +15,7 @@ pub struct KMeansParams {
     pub restarts: usize,
     /// Iterations of one start at most.
     pub iterations: u64,
-    /// Movement of the centres at which a start has converged.
+    /// Movement of the centres at which a start has converged: its square as a share of the mean variance of a channel.
     pub tolerance: f64,
 }
 
@@ -31,7 +31,13 @@ impl Default for KMeansParams {
 ///
 /// # Errors
 /// If there are no vectors or the clustering fails.
-pub fn kmeans(vectors: &[f32], channels: usize, count: usize, seed: u64, params: &KMeansParams) -> Result<Vec<f32>> {
+pub fn kmeans(
+    vectors: &[f32],
+    channels: usize,
+    count: usize,
+    seed: u64,
+    params: &KMeansParams,
+) -> Result<Vec<f32>> {
     if vectors.is_empty() {
         return Err(Error::Fit("there are no features to cluster".into()));
     }
@@ -44,10 +50,22 @@ pub fn kmeans(vectors: &[f32], channels: usize, count: usize, seed: u64, params:
     let model = KMeans::params_with_rng(count, Xoshiro256Plus::seed_from_u64(seed))
         .n_runs(params.restarts)
         .max_n_iterations(params.iterations)
-        .tolerance(params.tolerance as f32)
+        .tolerance(
+            (params.tolerance * mean_variance(&observations)).sqrt().max(f32::MIN_POSITIVE.into()) as f32
+        )
         .fit(&DatasetBase::from(observations))
         .map_err(|e| Error::Fit(format!("k-means of {rows} features: {e}")))?;
     Ok(model.centroids().iter().copied().collect())
+}
+
+/// Mean of the channels' variances, so that what counts as converged does not depend on the backbone's scale.
+fn mean_variance(observations: &Array2<f32>) -> f64 {
+    let variance = |channel: ndarray_linfa::ArrayView1<f32>| {
+        let count = channel.len() as f64;
+        let mean = channel.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+        channel.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count
+    };
+    observations.columns().into_iter().map(variance).sum::<f64>() / observations.ncols() as f64
 }
 
 /// The different vectors, if there are fewer than `count`.

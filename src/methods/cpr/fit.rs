@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::kernels::histogram::Blocks;
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress, Spool};
 use crate::methods::Method;
+use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress, Spool};
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
 use crate::network::{FeatureMap, Network, OutputSpec};
@@ -86,9 +86,10 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let codes = filled.write(&mut staging, &shapes, blocks, head.is_some())?;
     let cpr = Arc::new(Cpr::open(params.clone(), &input, &Bank::open(&staging.bank())?)?);
     let scores = leave_one_out(&cpr, &shapes, &codes, progress)?;
-    let calibration = calibrate(&scores, calibration::FALSE_ALARMS, "training images, each against the others", |score| {
-        cpr.map_level(score)
-    })?;
+    let calibration =
+        calibrate(&scores, calibration::FALSE_ALARMS, "training images, each against the others", |score| {
+            cpr.map_level(score)
+        })?;
 
     let manifest = Manifest {
         format: bundle::FORMAT,
@@ -206,7 +207,8 @@ fn estimate_foreground(
         }
     }
     foreground::balance(&mut split, channels, zones.samples, options.seed);
-    foreground::discriminant(&split.background, &split.foreground, &samples.all, channels, zones.trim).map(Some)
+    foreground::discriminant(&split.background, &split.foreground, &samples.all, channels, zones.trim)
+        .map(Some)
 }
 
 /// The bank as it comes out of the second pass, on disk.
@@ -230,9 +232,8 @@ fn fill(
 ) -> Result<Filled> {
     let finest = shapes[0];
     let local = shapes.iter().enumerate();
-    let mut outputs: Vec<OutputSpec> = local
-        .map(|(i, s)| OutputSpec::floats(local_role(i), [1, s.height, s.width, s.channels]))
-        .collect();
+    let mut outputs: Vec<OutputSpec> =
+        local.map(|(i, s)| OutputSpec::floats(local_role(i), [1, s.height, s.width, s.channels])).collect();
     outputs.push(OutputSpec::bytes(CODES, [1, finest.height, finest.width]));
     if with_foreground {
         outputs.push(OutputSpec::floats(FOREGROUND, [1, 1, finest.height, finest.width]));
@@ -272,29 +273,44 @@ fn fill(
 
 impl Filled {
     /// Writes the bank and returns the code maps, which only calibration needs.
-    fn write(self, staging: &mut Staging, shapes: &[Shape], blocks: Blocks, with_foreground: bool) -> Result<Vec<u8>> {
+    fn write(
+        self,
+        staging: &mut Staging,
+        shapes: &[Shape],
+        blocks: Blocks,
+        with_foreground: bool,
+    ) -> Result<Vec<u8>> {
         let n = self.images;
         let finest = shapes[0];
         let local = self.local.into_iter().map(Spool::finish).collect::<Result<Vec<_>>>()?;
         let mut tensors = bundle::Tensors::new();
         for (i, (map, s)) in local.iter().zip(shapes).enumerate() {
-            tensors.insert(local_role(i), bundle::TensorData {
-                dtype: Dtype::F16,
-                shape: vec![n, s.height, s.width, s.channels],
-                bytes: map,
-            });
+            tensors.insert(
+                local_role(i),
+                bundle::TensorData {
+                    dtype: Dtype::F16,
+                    shape: vec![n, s.height, s.width, s.channels],
+                    bytes: map,
+                },
+            );
         }
-        tensors.insert(HISTOGRAMS.into(), bundle::TensorData {
-            dtype: Dtype::F32,
-            shape: vec![n, blocks.count(), blocks.bins()],
-            bytes: bytemuck::cast_slice(&self.histograms),
-        });
-        if with_foreground {
-            tensors.insert(FOREGROUND.into(), bundle::TensorData {
+        tensors.insert(
+            HISTOGRAMS.into(),
+            bundle::TensorData {
                 dtype: Dtype::F32,
-                shape: vec![n, finest.height, finest.width],
-                bytes: bytemuck::cast_slice(&self.foreground),
-            });
+                shape: vec![n, blocks.count(), blocks.bins()],
+                bytes: bytemuck::cast_slice(&self.histograms),
+            },
+        );
+        if with_foreground {
+            tensors.insert(
+                FOREGROUND.into(),
+                bundle::TensorData {
+                    dtype: Dtype::F32,
+                    shape: vec![n, finest.height, finest.width],
+                    bytes: bytemuck::cast_slice(&self.foreground),
+                },
+            );
         }
         staging.write_bank(&tensors)?;
         Ok(self.codes)
@@ -302,7 +318,12 @@ impl Filled {
 }
 
 /// The score of every image of the bank (an even selection of very many) against the others.
-fn leave_one_out(cpr: &Arc<Cpr>, shapes: &[Shape], codes: &[u8], progress: &mut dyn Progress) -> Result<Scores> {
+fn leave_one_out(
+    cpr: &Arc<Cpr>,
+    shapes: &[Shape],
+    codes: &[u8],
+    progress: &mut dyn Progress,
+) -> Result<Scores> {
     let finest = cpr.finest();
     let step = cpr.references.div_ceil(CALIBRATED);
     let chosen: Vec<usize> = (0..cpr.references).step_by(step).collect();
@@ -316,7 +337,10 @@ fn leave_one_out(cpr: &Arc<Cpr>, shapes: &[Shape], codes: &[u8], progress: &mut 
         let mut maps: Vec<FeatureMap> = Vec::with_capacity(shapes.len() + 2);
         for (bank, s) in cpr.scales.iter().zip(shapes) {
             let patches: &[f16] = &bank.patches.values()[index * s.len()..][..s.len()];
-            maps.push(FeatureMap::from_floats([1, s.height, s.width, s.channels], patches.iter().map(|v| v.to_f32()).collect()));
+            maps.push(FeatureMap::from_floats(
+                [1, s.height, s.width, s.channels],
+                patches.iter().map(|v| v.to_f32()).collect(),
+            ));
         }
         let code = codes[index * finest.places()..][..finest.places()].to_vec();
         maps.push(FeatureMap::from_bytes([1, finest.height, finest.width], code));

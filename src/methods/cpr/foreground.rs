@@ -29,7 +29,7 @@ pub struct ForegroundParams {
 
 impl Default for ForegroundParams {
     fn default() -> Self {
-        Self { border: 3.0 / 80.0, centre: 1.0 / 5.0, samples: 15_000, trim: 0.01, contrast: 0.6 }
+        Self { border: 3.0 / 80.0, centre: 1.0 / 5.0, samples: 15_000, trim: 0.01, contrast: 0.8 }
     }
 }
 
@@ -88,15 +88,19 @@ pub struct Split {
 
 /// Tells background from foreground samples by two `centres`, `[2, channels]`.
 pub fn split(samples: &Samples, centres: &[f32], channels: usize) -> Split {
-    let ids = |vectors: &[f32]| vectors.chunks_exact(channels).map(|v| nearest(centres, v)).collect::<Vec<_>>();
+    let ids =
+        |vectors: &[f32]| vectors.chunks_exact(channels).map(|v| nearest(centres, v)).collect::<Vec<_>>();
     let (border, centre) = (ids(&samples.border), ids(&samples.centre));
     let ones = border.iter().filter(|&&id| id == 1).count();
     let background_id = usize::from(2 * ones > border.len());
     let pick = |vectors: &[f32], ids: &[usize], background: bool| {
-        let chosen = vectors.chunks_exact(channels).zip(ids).filter(|(_, id)| (**id == background_id) == background);
+        let chosen =
+            vectors.chunks_exact(channels).zip(ids).filter(|(_, id)| (**id == background_id) == background);
         chosen.flat_map(|(vector, _)| vector.iter().copied()).collect::<Vec<_>>()
     };
-    let share = |ids: &[usize]| ids.iter().filter(|&&id| id == background_id).count() as f64 / ids.len().max(1) as f64;
+    let share = |ids: &[usize]| {
+        ids.iter().filter(|&&id| id == background_id).count() as f64 / ids.len().max(1) as f64
+    };
     Split {
         background: pick(&samples.border, &border, true),
         foreground: pick(&samples.centre, &centre, false),
@@ -111,7 +115,8 @@ pub fn balance(split: &mut Split, channels: usize, most: usize, seed: u64) {
     for vectors in [&mut split.background, &mut split.foreground] {
         let mut order: Vec<usize> = (0..vectors.len() / channels).collect();
         order.shuffle(&mut random);
-        *vectors = order[..count].iter().flat_map(|&i| vectors[i * channels..(i + 1) * channels].to_vec()).collect();
+        *vectors =
+            order[..count].iter().flat_map(|&i| vectors[i * channels..(i + 1) * channels].to_vec()).collect();
     }
 }
 
@@ -120,8 +125,15 @@ pub fn balance(split: &mut Split, channels: usize, most: usize, seed: u64) {
 ///
 /// # Errors
 /// If a class is empty or the classes cannot be told apart.
-pub fn discriminant(background: &[f32], foreground: &[f32], all: &[f32], channels: usize, trim: f64) -> Result<ForegroundHead> {
-    let unusable = |why: &str| Error::Fit(format!("no foreground can be estimated: {why}; use --foreground off"));
+pub fn discriminant(
+    background: &[f32],
+    foreground: &[f32],
+    all: &[f32],
+    channels: usize,
+    trim: f64,
+) -> Result<ForegroundHead> {
+    let unusable =
+        |why: &str| Error::Fit(format!("no foreground can be estimated: {why}; use --foreground off"));
     let count = (background.len() + foreground.len()) / channels;
     if background.is_empty() || foreground.is_empty() {
         return Err(unusable("border and centre of the images look alike"));
@@ -165,6 +177,7 @@ fn mean(vectors: &[f32], channels: usize) -> Array1<f64> {
 fn add_scatter(scatter: &mut Array2<f64>, vectors: &[f32], mean: &Array1<f64>) {
     let channels = mean.len();
     let rows = vectors.len() / channels;
-    let centred = Array2::from_shape_fn((rows, channels), |(i, c)| f64::from(vectors[i * channels + c]) - mean[c]);
+    let centred =
+        Array2::from_shape_fn((rows, channels), |(i, c)| f64::from(vectors[i * channels + c]) - mean[c]);
     *scatter += &centred.t().dot(&centred);
 }

@@ -2,9 +2,9 @@
 
 use super::{CODES, FOREGROUND, local_role};
 use crate::error::Result;
+use crate::kernels::windowed::Shape;
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
-use crate::kernels::windowed::Shape;
 
 /// Added to the length of a feature before dividing by it, as the authors' code does.
 const NORM_EPSILON: f32 = 1e-8;

@@ -73,7 +73,8 @@ impl Cpr {
             .collect::<Result<Vec<_>>>()?;
         let blocks = params.blocks(input);
         let histograms = bank.floats(HISTOGRAMS, &[references, blocks.count(), blocks.bins()])?;
-        let comparison = Comparison::new(blocks, &histograms, params.global.epsilon, params.global.kept_blocks);
+        let comparison =
+            Comparison::new(blocks, &histograms, params.global.epsilon, params.global.kept_blocks);
         let finest = scales[0].shape;
         let foreground = if params.foreground {
             Some(bank.floats(FOREGROUND, &[references, finest.height, finest.width])?)
@@ -93,7 +94,10 @@ impl Method for Cpr {
     fn outputs(&self) -> Vec<OutputSpec> {
         let finest = self.finest();
         let local = self.scales.iter().enumerate().map(|(i, scale)| {
-            OutputSpec::floats(local_role(i), [1, scale.shape.height, scale.shape.width, scale.shape.channels])
+            OutputSpec::floats(
+                local_role(i),
+                [1, scale.shape.height, scale.shape.width, scale.shape.channels],
+            )
         });
         let mut outputs: Vec<_> = local.collect();
         outputs.push(OutputSpec::bytes(CODES, [1, finest.height, finest.width]));

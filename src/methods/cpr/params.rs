@@ -120,7 +120,9 @@ impl Params {
             if scale.window.is_multiple_of(2) {
                 return Err(format!("scales[{i}].window must be odd, found {}", scale.window));
             }
-            if !(input.width as usize).is_multiple_of(scale.stride) || !(input.height as usize).is_multiple_of(scale.stride) {
+            if !(input.width as usize).is_multiple_of(scale.stride)
+                || !(input.height as usize).is_multiple_of(scale.stride)
+            {
                 return Err(format!(
                     "scales[{i}].stride {} does not divide the input of {}x{}",
                     scale.stride, input.width, input.height

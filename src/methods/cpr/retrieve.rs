@@ -61,13 +61,19 @@ impl CprRetrieve {
 }
 
 impl Retrieve for CprRetrieve {
-    fn retrieve(&mut self, maps: &[FeatureMap], neighbours: usize, exclude: Option<usize>) -> Result<Retrieved> {
+    fn retrieve(
+        &mut self,
+        maps: &[FeatureMap],
+        neighbours: usize,
+        exclude: Option<usize>,
+    ) -> Result<Retrieved> {
         let cpr = self.cpr.clone();
         let (local, rest) = maps.split_at_checked(cpr.scales.len()).unwrap_or((maps, &[]));
         let fits = local.len() == cpr.scales.len()
             && local.iter().zip(&cpr.scales).all(|(map, scale)| map.floats().len() == scale.shape.len())
             && rest.first().is_some_and(|codes| codes.bytes().len() == cpr.finest().places())
-            && (!cpr.params.foreground || rest.get(1).is_some_and(|map| map.floats().len() == cpr.finest().places()));
+            && (!cpr.params.foreground
+                || rest.get(1).is_some_and(|map| map.floats().len() == cpr.finest().places()));
         if !fits {
             return Err(Error::Features("they are not of the shapes that this CPR bundle expects".into()));
         }
@@ -81,7 +87,8 @@ impl Retrieve for CprRetrieve {
             .zip(&self.maps)
             .map(|((map, scale), pool)| scale.distances(map.floats(), &neighbours, pool))
             .collect();
-        let foreground = if cpr.params.foreground { self.foreground(rest[1].floats(), &neighbours) } else { None };
+        let foreground =
+            if cpr.params.foreground { self.foreground(rest[1].floats(), &neighbours) } else { None };
         Ok(Retrieved { distances, neighbours, foreground })
     }
 }
@@ -90,7 +97,8 @@ impl LocalBank {
     fn distances(&self, query: &[f32], neighbours: &[Neighbour], pool: &Pool<Vec<f32>>) -> DistanceMap {
         let shape = self.shape;
         let patches = self.patches.values();
-        let references: Vec<_> = neighbours.iter().map(|n| &patches[n.index * shape.len()..][..shape.len()]).collect();
+        let references: Vec<_> =
+            neighbours.iter().map(|n| &patches[n.index * shape.len()..][..shape.len()]).collect();
         let mut values = pool.take(|| vec![0.0; shape.places()]);
         windowed::distances(query, &references, shape, self.window, &mut values);
         DistanceMap { height: shape.height, width: shape.width, values }

@@ -61,7 +61,9 @@ impl Score for CprScore {
         let pixels = self.pixels;
         let mut map = self.maps.take(|| vec![0.0; pixels]);
         self.widen.run(&self.sum, &mut map);
-        for weights in retrieved.foreground.as_ref().map(|weights| weights.as_slice()).into_iter().chain(weight) {
+        for weights in
+            retrieved.foreground.as_ref().map(|weights| weights.as_slice()).into_iter().chain(weight)
+        {
             multiply(weights, &mut map);
         }
         self.blur.run(&mut map, self.width);

@@ -1,0 +1,125 @@
+//! Arguments that several verbs take, and how their values are read.
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use gstanomaly::bundle::{Bundle, open_shared};
+use gstanomaly::cascade::Cascade;
+use gstanomaly::frame::Fit;
+use gstanomaly::methods::fitting::{Foreground, InputSize};
+use gstanomaly::network::Device;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the network runs.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Hardware {
+    /// Where the network runs: auto, cpu, cuda, tensorrt or openvino
+    #[arg(long, default_value = "auto")]
+    pub device: Device,
+    /// Threads to use; 0: all cores
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub threads: usize,
+}
+
+impl Hardware {
+    /// Initialises GStreamer and limits the threads of the searches, which the network's setting does not reach.
+    pub fn prepare(&self) -> anyhow::Result<()> {
+        gst::init().context("GStreamer does not start")?;
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .build_global()
+            .context("cannot start threads")
+    }
+
+    /// Opens a bundle and makes it ready to inspect.
+    pub fn open(&self, model: &Path) -> anyhow::Result<Cascade> {
+        self.prepare()?;
+        let bundle: Arc<Bundle> = open_shared(model)?;
+        Ok(Cascade::new(bundle, self.device, self.threads)?)
+    }
+}
+
+/// A method that can be fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// Cascade patch retrieval
+    Cpr,
+}
+
+/// How images of another shape are brought to the input's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FitArgument {
+    /// Scaled to the input's size
+    Stretch,
+    /// Scaled to fit inside, the rest black
+    Pad,
+    /// Scaled to cover it, the rest cut off
+    Crop,
+}
+
+impl From<FitArgument> for Fit {
+    fn from(fit: FitArgument) -> Self {
+        match fit {
+            FitArgument::Stretch => Self::Stretch,
+            FitArgument::Pad => Self::Pad,
+            FitArgument::Crop => Self::Crop,
+        }
+    }
+}
+
+/// Whether a foreground is estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ForegroundArgument {
+    /// If the images look like an object on a plain ground
+    Auto,
+    /// Always
+    On,
+    /// Never
+    Off,
+}
+
+impl From<ForegroundArgument> for Foreground {
+    fn from(foreground: ForegroundArgument) -> Self {
+        match foreground {
+            ForegroundArgument::Auto => Self::Auto,
+            ForegroundArgument::On => Self::On,
+            ForegroundArgument::Off => Self::Off,
+        }
+    }
+}
+
+/// Reads `WxH` or `auto`.
+pub fn input_size(text: &str) -> Result<InputSize, String> {
+    if text == "auto" {
+        return Ok(InputSize::Auto);
+    }
+    let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    let (width, height): (u32, u32) =
+        sides.ok_or("expected WIDTHxHEIGHT in pixels, such as 320x320, or auto")?;
+    let usable = |side: u32| side > 0 && side.is_multiple_of(32);
+    if !usable(width) || !usable(height) {
+        return Err("both sides must be multiples of 32".into());
+    }
+    Ok(InputSize::Fixed(width, height))
+}
+
+/// Reads `NAME=VALUE`.
+pub fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as neighbours=5")?;
+    Ok((name.trim().into(), value.trim().into()))
+}
+
+/// Reads the training steps of a learned branch, of which there is none yet.
+pub fn steps(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Ok(0),
+        Ok(_) => Err("the learned branch is not part of this version; only 0 is possible".into()),
+        Err(_) => Err("expected a number".into()),
+    }
+}
+
+/// The last part of a path, with what `.` and `..` stand for.
+pub fn folder_name(path: &Path) -> String {
+    let whole: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    whole.file_name().map_or_else(|| "unnamed".into(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,134 @@
+//! `adtrain calibrate`.
+
+use crate::arguments::Hardware;
+use crate::console::{self, Console};
+use crate::interrupt;
+use gstanomaly::bundle::{Calibration, save_manifest};
+use gstanomaly::cascade::Cascade;
+use gstanomaly::dataset::list_images;
+use gstanomaly::evaluate::calibration::{self, FALSE_ALARMS, Scores};
+use gstanomaly::frame::load_picture;
+use gstanomaly::methods::Anomaly;
+use gstanomaly::methods::fitting::Progress;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Set a bundle's threshold from images taken where it is used
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The bundle to change
+    #[arg(long, value_name = "BUNDLE")]
+    model: PathBuf,
+    /// Folder of images of good parts, best others than it learned from
+    #[arg(long, value_name = "DIR")]
+    normal: PathBuf,
+    /// Folder of images of defective parts; can be given again
+    #[arg(long, value_name = "DIR")]
+    defects: Vec<PathBuf>,
+    /// Share of good parts that may be rejected
+    #[arg(long, default_value_t = FALSE_ALARMS, value_parser = share, value_name = "SHARE")]
+    false_alarms: f64,
+    /// Fail if an image cannot be read, instead of leaving it out
+    #[arg(long)]
+    strict: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    hardware: Hardware,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  adtrain calibrate --model bottle.bundle --normal last_week/good
+  adtrain calibrate --model bottle.bundle --normal good --defects scratched --defects dented --false-alarms 0.001
+
+Only the threshold and the scale of the scores change. Programs that play the bundle take them up when they open it again.";
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if share > 0.0 && share < 1.0 { Ok(share) } else { Err("must be between 0 and 1".into()) }
+}
+
+/// Calibrates a bundle.
+pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
+    let mut cascade = arguments.hardware.open(&arguments.model)?;
+    let mut scores = Scores::default();
+    each(&mut cascade, &arguments.normal, arguments.strict, console, |anomaly| {
+        scores.normal.push(anomaly.score);
+        scores
+            .map_means
+            .push(anomaly.map.iter().map(|&v| f64::from(v)).sum::<f64>() / anomaly.map.len() as f64);
+    })?;
+    for folder in &arguments.defects {
+        each(&mut cascade, folder, arguments.strict, console, |anomaly| {
+            scores.defective.push(anomaly.score)
+        })?;
+    }
+    console.finish();
+    let method = cascade.bundle().method();
+    let calibration =
+        calibration::calibrate(&scores, arguments.false_alarms, "calibration images", |score| {
+            method.map_level(score)
+        })?;
+    let mut manifest = cascade.bundle().manifest().clone();
+    let before = std::mem::replace(&mut manifest.calibration, calibration);
+    save_manifest(&arguments.model, &manifest)?;
+    console::print(&describe(&before, &manifest.calibration, &scores, arguments.json))
+}
+
+/// Judges the images of a folder.
+fn each(
+    cascade: &mut Cascade,
+    folder: &Path,
+    strict: bool,
+    console: &mut Console,
+    mut use_result: impl FnMut(&Anomaly),
+) -> anyhow::Result<()> {
+    let images = list_images(folder)?;
+    console.stage(&folder.display().to_string(), images.len());
+    let mut judged = 0;
+    for path in &images {
+        interrupt::check()?;
+        match load_picture(path) {
+            Ok(picture) => {
+                use_result(&cascade.inspect_picture(&picture)?.0);
+                judged += 1;
+            }
+            Err(e) if strict => return Err(e.into()),
+            Err(e) => console.note(&format!("left out: {e}")),
+        }
+        console.advance();
+    }
+    anyhow::ensure!(judged > 0, "{}: no image in this folder can be read", folder.display());
+    Ok(())
+}
+
+fn describe(before: &Calibration, after: &Calibration, scores: &Scores, as_json: bool) -> String {
+    let over = |scores: &[f64]| scores.iter().filter(|&&score| score >= after.threshold).count();
+    let (alarms, found) = (over(&scores.normal), over(&scores.defective));
+    if as_json {
+        let result = json!({
+            "threshold": after.threshold,
+            "threshold_before": before.threshold,
+            "normal": scores.normal.len(),
+            "false_alarms": alarms,
+            "defective": scores.defective.len(),
+            "found": found,
+            "calibration": after,
+        });
+        return format!("{result:#}");
+    }
+    let mut text = format!(
+        "threshold {:.4}, was {:.4}: {}\n{alarms} of {} normal images are over it",
+        after.threshold,
+        before.threshold,
+        after.obtained,
+        scores.normal.len(),
+    );
+    if !scores.defective.is_empty() {
+        text += &format!(", {found} of {} defective ones", scores.defective.len());
+    }
+    text
+}

@@ -1,0 +1,100 @@
+//! What goes to stderr while the work goes on (a bar on a terminal, now and then a line elsewhere), and results to stdout.
+
+use gstanomaly::methods::fitting::Progress;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Time between two lines of a stage.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The progress on stderr.
+#[derive(Debug)]
+pub struct Console {
+    quiet: bool,
+    stage: Option<Stage>,
+}
+
+#[derive(Debug)]
+struct Stage {
+    name: String,
+    steps: usize,
+    done: usize,
+    started: Instant,
+    line: Instant,
+    /// On a terminal.
+    bar: Option<ProgressBar>,
+}
+
+impl Console {
+    /// A console that says nothing if `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet, stage: None }
+    }
+
+    /// Ends the current stage.
+    pub fn finish(&mut self) {
+        let Some(stage) = self.stage.take() else { return };
+        let took = stage.started.elapsed().as_secs_f64();
+        if let Some(bar) = &stage.bar {
+            bar.finish_and_clear();
+        }
+        if stage.done == stage.steps {
+            eprintln!("{}: {} in {took:.1} s", stage.name, stage.steps);
+        }
+    }
+}
+
+impl Progress for Console {
+    fn stage(&mut self, name: &str, steps: usize) {
+        self.finish();
+        if self.quiet {
+            return;
+        }
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(steps as u64).with_message(name.to_owned());
+            if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        let now = Instant::now();
+        self.stage = Some(Stage { name: name.to_owned(), steps, done: 0, started: now, line: now, bar });
+    }
+
+    fn advance(&mut self) {
+        let Some(stage) = &mut self.stage else { return };
+        stage.done += 1;
+        if let Some(bar) = &stage.bar {
+            bar.inc(1);
+        } else if stage.line.elapsed() >= LINE_INTERVAL && stage.done < stage.steps {
+            stage.line = Instant::now();
+            eprintln!("{}: {} of {}", stage.name, stage.done, stage.steps);
+        }
+    }
+
+    fn note(&mut self, message: &str) {
+        if self.quiet {
+            return;
+        }
+        match self.stage.as_ref().and_then(|stage| stage.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| eprintln!("note: {message}")),
+            None => eprintln!("note: {message}"),
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        crate::interrupt::requested()
+    }
+}
+
+/// Prints lines of the result to standard output.
+pub fn print(lines: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{lines}")?)
+}
+
+/// Whether nobody reads standard output any longer.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,129 @@
+//! `adtrain eval`.
+
+mod judge;
+mod report;
+mod table;
+
+use crate::arguments::{self, Hardware};
+use crate::console::{self, Console};
+use anyhow::Context;
+use gstanomaly::cascade::Cascade;
+use gstanomaly::evaluate::{Confusion, MetricParams, PixelMetrics, RankingMetrics, image_metrics};
+use judge::{Judged, JudgedImage};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Measure a bundle on images whose condition is known
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The bundle to measure
+    #[arg(long, value_name = "BUNDLE")]
+    model: PathBuf,
+    /// Data set with test/good and test/DEFECT, and masks in ground_truth/DEFECT if there are any
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Write the result as JSON; - writes to standard output instead of the table
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a report to look at, worst decisions first
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Fail if an image cannot be read or a defective one has no mask, instead of leaving it out
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    hardware: Hardware,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  adtrain eval --model bottle.bundle --data bottle
+  adtrain eval --model bottle.bundle --data bottle --json result.json --report report.html
+
+A mask has the size of its image; what is not black in it is defective. Maps and masks are compared at the size at
+which the network sees the image. Where some defective images have masks, those without do not count for the pixel
+metrics.";
+
+/// What was measured.
+struct Evaluation {
+    judged: Judged,
+    images: RankingMetrics,
+    pixels: Result<PixelMetrics, String>,
+    confusion: Confusion,
+}
+
+/// Evaluates a bundle.
+pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
+    let options = judge::Options { strict: arguments.strict, pictures: arguments.report.is_some() };
+    let mut cascade = arguments.hardware.open(&arguments.model)?;
+    let mut judged = judge::judge(&mut cascade, &arguments.data, options, console)?;
+    console.finish();
+
+    let params = MetricParams::default();
+    let labels: Vec<bool> = judged.images.iter().map(|image| image.is_defective).collect();
+    let scores: Vec<f32> = judged.images.iter().map(|image| image.score as f32).collect();
+    let images =
+        image_metrics(&labels, &scores, &params).with_context(|| arguments.data.display().to_string())?;
+    let pixels = match judged.pixels.take() {
+        None => Err("no defective test image has a mask in ground_truth".into()),
+        Some(samples) => Ok(samples.finish(&params).context("pixel metrics")?),
+    };
+    let decision = |image: &JudgedImage| (image.is_defective, image.is_anomalous);
+    let confusion = Confusion::count(judged.images.iter().map(decision));
+    let mut evaluation = Evaluation { judged, images, pixels, confusion };
+
+    if let Some(file) = &arguments.report {
+        report::write(file, &mut evaluation, &cascade, &arguments::folder_name(&arguments.data))?;
+    }
+    match &arguments.json {
+        Some(file) if file == Path::new("-") => {
+            console::print(&format!("{:#}", evaluation.to_json(&cascade)))
+        }
+        file => {
+            if let Some(file) = file {
+                let text = format!("{:#}\n", evaluation.to_json(&cascade));
+                std::fs::write(file, text).with_context(|| file.display().to_string())?;
+            }
+            console::print(&table::render(&evaluation, &cascade))
+        }
+    }
+}
+
+impl Evaluation {
+    fn to_json(&self, cascade: &Cascade) -> Value {
+        let images = &self.judged.images;
+        let pixels = self.pixels.as_ref().ok();
+        let mut result = json!({
+            "images": {
+                "good": self.confusion.good(),
+                "defective": self.confusion.defective(),
+                "skipped": self.judged.skipped.len(),
+                "without_mask": self.judged.without_mask,
+            },
+            "image_auroc": self.images.auroc,
+            "image_ap": self.images.average_precision,
+            "image_f1max": self.images.f1_max,
+            "pixel_auroc": pixels.map(|metrics| metrics.ranking.auroc),
+            "pixel_ap": pixels.map(|metrics| metrics.ranking.average_precision),
+            "pro30": pixels.map(|metrics| metrics.pro),
+            "threshold": cascade.bundle().manifest().calibration.threshold,
+            "false_alarm_rate": self.confusion.false_alarm_rate().value(),
+            "miss_rate": self.confusion.miss_rate().value(),
+            "ms": {
+                "features": self.judged.times.features,
+                "retrieve": self.judged.times.retrieve,
+                "score": self.judged.times.score,
+                "total": self.judged.times.total,
+            },
+            "skipped": self.judged.skipped.iter().map(|(path, reason)| json!({"path": path, "reason": reason})).collect::<Vec<_>>(),
+            "per_image": images.iter().map(|image| json!({
+                "path": image.path, "label": image.label, "score": image.score, "normalized": image.normalized,
+            })).collect::<Vec<_>>(),
+        });
+        if let Err(reason) = &self.pixels {
+            result["no_pixel_metrics"] = json!(reason);
+        }
+        result
+    }
+}

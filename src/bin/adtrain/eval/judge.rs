@@ -1,0 +1,146 @@
+//! Every test image through the cascade.
+
+use super::report::Pictures;
+use crate::console::Console;
+use crate::interrupt;
+use anyhow::bail;
+use gstanomaly::cascade::{Cascade, StepTimes};
+use gstanomaly::dataset::{TestImage, load_mask, test_images};
+use gstanomaly::evaluate::{PixelSamples, Timing};
+use gstanomaly::frame::load_picture;
+use gstanomaly::methods::Anomaly;
+use gstanomaly::methods::fitting::Progress;
+use ndarray::{ArrayView2, s};
+use std::path::Path;
+
+/// The test images and what the bundle made of them.
+pub struct Judged {
+    pub images: Vec<JudgedImage>,
+    /// Pixels of the good and the masked images; none if there is no mask.
+    pub pixels: Option<PixelSamples>,
+    /// Images that cannot be read: path and reason.
+    pub skipped: Vec<(String, String)>,
+    /// Defective images without a mask, if others have one.
+    pub without_mask: usize,
+    /// Mean per image.
+    pub times: Timing,
+}
+
+/// A test image and what the bundle made of it.
+pub struct JudgedImage {
+    /// Relative to the data set.
+    pub path: String,
+    pub label: String,
+    pub is_defective: bool,
+    pub score: f64,
+    pub normalized: f64,
+    pub is_anomalous: bool,
+    /// Only where a report was asked for.
+    pub pictures: Option<Pictures>,
+}
+
+/// How to judge.
+#[derive(Clone, Copy)]
+pub struct Options {
+    /// What would be left out is an error.
+    pub strict: bool,
+    /// Pictures for a report are wanted.
+    pub pictures: bool,
+}
+
+/// Judges the test images of `data`.
+pub fn judge(
+    cascade: &mut Cascade,
+    data: &Path,
+    options: Options,
+    console: &mut Console,
+) -> anyhow::Result<Judged> {
+    let tests = test_images(data)?;
+    let mut pixels = tests.iter().any(|test| test.mask.is_some()).then(PixelSamples::default);
+    let mut judged = Judged {
+        images: Vec::new(),
+        pixels: None,
+        skipped: Vec::new(),
+        without_mask: 0,
+        times: Timing::default(),
+    };
+    let mut times = StepTimes::default();
+    console.stage("judging the images", tests.len());
+    for test in &tests {
+        interrupt::check()?;
+        let shown = test.path.strip_prefix(data).unwrap_or(&test.path).display().to_string();
+        let picture = match load_picture(&test.path) {
+            Ok(picture) => picture,
+            Err(e) if options.strict => return Err(e.into()),
+            Err(e) => {
+                console.note(&format!("left out: {e}"));
+                console.advance();
+                judged.skipped.push((shown, e.to_string()));
+                continue;
+            }
+        };
+        let (anomaly, took) = cascade.inspect_picture(&picture)?;
+        times += took;
+        if let Some(pixels) = &mut pixels
+            && !push_pixels(pixels, test, &anomaly)?
+        {
+            if options.strict {
+                bail!("{}: has no mask in ground_truth, others have", test.path.display());
+            }
+            judged.without_mask += 1;
+        }
+        let pictures = match options.pictures {
+            true => Some(Pictures::make(&picture, &anomaly, test.mask.as_deref())?),
+            false => None,
+        };
+        judged.images.push(JudgedImage {
+            path: shown,
+            label: test.label.clone(),
+            is_defective: test.is_defective(),
+            score: anomaly.score,
+            normalized: anomaly.normalized(),
+            is_anomalous: anomaly.anomalous,
+            pictures,
+        });
+        console.advance();
+    }
+    if judged.without_mask > 0 {
+        console.note(&format!(
+            "{} defective images have no mask and do not count for the pixel metrics",
+            judged.without_mask
+        ));
+    }
+    judged.pixels = pixels;
+    judged.times = mean(&times, judged.images.len());
+    Ok(judged)
+}
+
+/// Adds the pixels that show the image; false if it is defective and has no mask.
+fn push_pixels(pixels: &mut PixelSamples, test: &TestImage, anomaly: &Anomaly) -> anyhow::Result<bool> {
+    let mask = match &test.mask {
+        Some(file) => Some(load_mask(file, &test.path, &anomaly.geometry)?),
+        None if test.is_defective() => return Ok(false),
+        None => None,
+    };
+    pixels.push(shown_part(anomaly)?, mask.as_ref().map(|mask| mask.view()))?;
+    Ok(true)
+}
+
+/// The part of the map that shows the image; what padding adds is not there to be judged.
+fn shown_part(anomaly: &Anomaly) -> anyhow::Result<ArrayView2<'_, f32>> {
+    let (width, height) = anomaly.geometry.input;
+    let map = ArrayView2::from_shape((height as usize, width as usize), anomaly.map.as_slice())?;
+    let target = anomaly.geometry.target;
+    let (x, y) = (target.x as usize, target.y as usize);
+    Ok(map.slice_move(s![y..y + target.height as usize, x..x + target.width as usize]))
+}
+
+fn mean(times: &StepTimes, images: usize) -> Timing {
+    let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3 / images.max(1) as f64;
+    Timing {
+        features: ms(times.features),
+        retrieve: ms(times.retrieve),
+        score: ms(times.score),
+        total: ms(times.total()),
+    }
+}

@@ -1,0 +1,125 @@
+//! The report, from what was judged.
+
+use super::Evaluation;
+use super::judge::JudgedImage;
+use crate::overlay;
+use gstanomaly::bundle::Manifest;
+use gstanomaly::cascade::Cascade;
+use gstanomaly::evaluate::{ModelFacts, Report, ReportImage, ReportParams};
+use gstanomaly::frame::Picture;
+use gstanomaly::methods::Anomaly;
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{self, FilterType};
+use image::{GrayImage, ImageFormat, RgbImage};
+use std::io::Cursor;
+use std::path::Path;
+
+/// Longer side of a picture in the report.
+const SIDE: u32 = 400;
+/// Quality of its JPEG.
+const QUALITY: u8 = 85;
+
+/// What the report shows of an image, as the bytes of files.
+#[derive(Default)]
+pub struct Pictures {
+    input: Vec<u8>,
+    overlay: Vec<u8>,
+    mask: Option<Vec<u8>>,
+}
+
+impl Pictures {
+    /// The pictures of an image, small enough for a report.
+    pub fn make(picture: &Picture, anomaly: &Anomaly, mask: Option<&Path>) -> anyhow::Result<Self> {
+        let image = overlay::to_rgb(picture.info(), &picture.frame()?)?;
+        let size = reduced(image.dimensions());
+        let mut small = match size == image.dimensions() {
+            true => image,
+            false => imageops::resize(&image, size.0, size.1, FilterType::Triangle),
+        };
+        let input = jpeg(&small)?;
+        overlay::draw(&mut small, anomaly)?;
+        let mask = mask.map(|file| mask_picture(file, size)).transpose()?;
+        Ok(Self { input, overlay: jpeg(&small)?, mask })
+    }
+}
+
+fn reduced((width, height): (u32, u32)) -> (u32, u32) {
+    let longer = width.max(height);
+    if longer <= SIDE {
+        return (width, height);
+    }
+    let side = |side: u32| (u64::from(side) * u64::from(SIDE) / u64::from(longer)).max(1) as u32;
+    (side(width), side(height))
+}
+
+fn jpeg(image: &RgbImage) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;
+    Ok(bytes)
+}
+
+/// The mask as black and white, so that a mask of labels 1, 2, ... can be seen.
+fn mask_picture(file: &Path, (width, height): (u32, u32)) -> anyhow::Result<Vec<u8>> {
+    let mut mask: GrayImage = image::open(file)?.into_luma8();
+    mask.iter_mut().for_each(|value| *value = if *value > 0 { 255 } else { 0 });
+    let mask = imageops::resize(&mask, width, height, FilterType::Nearest);
+    let mut bytes = Cursor::new(Vec::new());
+    mask.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}
+
+/// Writes the report of an evaluation, whose pictures it takes.
+pub fn write(
+    file: &Path,
+    evaluation: &mut Evaluation,
+    cascade: &Cascade,
+    dataset: &str,
+) -> anyhow::Result<()> {
+    let manifest = cascade.bundle().manifest();
+    let report = Report {
+        title: manifest.name.clone(),
+        dataset: dataset.to_owned(),
+        date: crate::date::today()?,
+        model: model_facts(manifest, cascade),
+        image_metrics: Some(evaluation.images.clone()),
+        pixel_metrics: evaluation.pixels.as_ref().ok().cloned(),
+        timing: Some(evaluation.judged.times),
+        images: evaluation.judged.images.iter_mut().map(report_image).collect(),
+    };
+    Ok(report.write(file, &ReportParams::default())?)
+}
+
+fn model_facts(manifest: &Manifest, cascade: &Cascade) -> ModelFacts {
+    let others = [
+        ("layers", manifest.backbone.layers.join(", ")),
+        ("backbone licence", manifest.backbone.licence.clone()),
+        ("calibration", manifest.calibration.obtained.clone()),
+        ("fitted with", format!("gst-plugin-anomaly {}", manifest.training.version)),
+    ];
+    ModelFacts {
+        name: manifest.name.clone(),
+        method: format!("{}, {}", manifest.method, manifest.preset),
+        backbone: manifest.backbone.name.clone(),
+        size: (manifest.input.width as usize, manifest.input.height as usize),
+        training_images: manifest.training.images,
+        date: manifest.training.date.clone(),
+        device: cascade.device().name().into(),
+        threshold: manifest.calibration.threshold as f32,
+        others: others.map(|(name, value)| (name.to_owned(), value)).into(),
+    }
+}
+
+fn report_image(image: &mut JudgedImage) -> ReportImage {
+    let pictures = image.pictures.take().unwrap_or_default();
+    ReportImage {
+        path: image.path.clone(),
+        label: image.label.clone(),
+        is_defective: image.is_defective,
+        score: image.score as f32,
+        normalized: image.normalized as f32,
+        is_anomalous: image.is_anomalous,
+        input: pictures.input,
+        overlay: pictures.overlay,
+        mask: pictures.mask,
+    }
+}

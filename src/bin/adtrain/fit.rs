@@ -1,0 +1,133 @@
+//! `adtrain fit`.
+
+use crate::arguments::{self, FitArgument, ForegroundArgument, Hardware, Method};
+use crate::console::{self, Console};
+use crate::date;
+use gstanomaly::methods::cpr::{self, FitSummary};
+use gstanomaly::methods::fitting::{FitOptions, InputSize};
+use gstanomaly::network::backbone::Backbone;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Learn a bundle from images of good parts
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Folder of good images, or a data set with train/good in it
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// How to compare with what is normal
+    #[arg(long, value_enum, default_value = "cpr")]
+    method: Method,
+    /// The bundle to write: a new folder, or a bundle to replace
+    #[arg(long, value_name = "BUNDLE")]
+    out: PathBuf,
+    /// Network that the features come from: a name from 'adtrain backbones', or an ONNX file with its card
+    #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
+    backbone: String,
+    /// Two layers of the backbone [default: those that its card names]
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    layers: Vec<String>,
+    /// Size at which the network sees the images, in multiples of 32; auto: the images' own shape
+    #[arg(long, default_value = "320x320", value_parser = arguments::input_size, value_name = "WxH|auto")]
+    size: InputSize,
+    /// What to do with images of another shape
+    #[arg(long, value_enum, default_value = "stretch")]
+    fit: FitArgument,
+    /// Weight what belongs to the object higher than the ground it lies on
+    #[arg(long, value_enum, default_value = "auto")]
+    foreground: ForegroundArgument,
+    /// Training steps of the learned branch; this version has none
+    #[arg(long, default_value = "0", value_parser = arguments::steps, value_name = "N")]
+    steps: usize,
+    /// Set a parameter of the method, such as neighbours=5; can be given again
+    #[arg(long, value_parser = arguments::setting, value_name = "NAME=VALUE")]
+    set: Vec<(String, String)>,
+    /// Start of the random numbers: the same seed gives the same bundle
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// Fail if an image cannot be read, instead of leaving it out
+    #[arg(long)]
+    strict: bool,
+    /// What is inspected, for people [default: the name of the data folder]
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    #[command(flatten)]
+    hardware: Hardware,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  adtrain fit --data good_images --out part.bundle
+  adtrain fit --data bottle --foreground on --set neighbours=5 --out bottle.bundle
+  adtrain fit --data rails --size 640x128 --out rails.bundle
+
+A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was.";
+
+/// Fits a bundle.
+pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
+    let start = Instant::now();
+    arguments.hardware.prepare()?;
+    let dataset = arguments::folder_name(&arguments.data);
+    let options = FitOptions {
+        name: arguments.name.clone().unwrap_or_else(|| dataset.clone()),
+        data: arguments.data.clone(),
+        dataset,
+        backbone: Backbone::open(&arguments.backbone)?,
+        layers: arguments.layers.clone(),
+        size: arguments.size,
+        fit: arguments.fit.into(),
+        foreground: arguments.foreground.into(),
+        set: arguments.set.clone(),
+        seed: arguments.seed,
+        strict: arguments.strict,
+        device: arguments.hardware.device,
+        threads: arguments.hardware.threads,
+        scratch: folder_around(&arguments.out),
+        date: date::today()?,
+    };
+    let Method::Cpr = arguments.method;
+    let summary = cpr::fit(&options, &arguments.out, console)?;
+    console.finish();
+    let seconds = start.elapsed().as_secs_f64();
+    if arguments.json {
+        let result = json!({
+            "bundle": arguments.out, "seconds": seconds, "foreground": summary.foreground, "manifest": summary.manifest,
+        });
+        console::print(&format!("{result:#}"))
+    } else {
+        console::print(&describe(&arguments.out, &summary, seconds))
+    }
+}
+
+fn describe(out: &Path, FitSummary { manifest, foreground }: &FitSummary, seconds: f64) -> String {
+    let training = &manifest.training;
+    let left_out = match training.skipped {
+        0 => String::new(),
+        skipped => format!(", {skipped} left out because they cannot be read"),
+    };
+    format!(
+        "{}: {} with {} at {}x{}, foreground {}, learned from {} images{left_out} in {seconds:.0} s\n\
+         threshold {:.4}: {}",
+        out.display(),
+        manifest.method,
+        manifest.backbone.name,
+        manifest.input.width,
+        manifest.input.height,
+        if *foreground { "on" } else { "off" },
+        training.images,
+        manifest.calibration.threshold,
+        manifest.calibration.obtained,
+    )
+}
+
+fn folder_around(out: &Path) -> PathBuf {
+    match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

@@ -1,0 +1,75 @@
+//! `adtrain info`.
+
+use crate::console;
+use gstanomaly::bundle::{Bundle, Manifest};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Say what a bundle is
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    model: PathBuf,
+    /// Print its manifest as JSON
+    #[arg(long)]
+    json: bool,
+    /// Compare its files with the hashes in the manifest, too
+    #[arg(long)]
+    verify: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  adtrain info bottle.bundle
+  adtrain info --verify --json bottle.bundle";
+
+/// Prints what a bundle says of itself, if it can be opened.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let bundle = Bundle::open(&arguments.model)?;
+    if arguments.verify {
+        bundle.verify_hashes()?;
+    }
+    let manifest = bundle.manifest();
+    if arguments.json {
+        return console::print(&serde_json::to_string_pretty(manifest)?);
+    }
+    let mut text = describe(manifest);
+    if arguments.verify {
+        text += "\nhashes          as in the manifest";
+    }
+    console::print(&text)
+}
+
+fn describe(manifest: &Manifest) -> String {
+    let Manifest { backbone, input, calibration, training, .. } = manifest;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // A string never fails to grow.
+        let _ = writeln!(text, "{name:<16}{value}");
+    };
+    let fit = serde_json::to_value(input.fit).unwrap_or_default();
+    let left_out =
+        if training.skipped > 0 { format!(", {} left out", training.skipped) } else { String::new() };
+    let branch = if training.steps > 0 { format!("{} steps", training.steps) } else { "none".into() };
+    line("name", manifest.name.clone());
+    line("method", format!("{}, {}", manifest.method, manifest.preset));
+    line("backbone", format!("{} ({})", backbone.name, backbone.licence));
+    line("layers", backbone.layers.join(", "));
+    line("input", format!("{}x{}, {}", input.width, input.height, fit.as_str().unwrap_or_default()));
+    line("learned from", format!("{} images of {}{left_out}", training.images, training.dataset));
+    line("learned branch", branch);
+    line("fitted", format!("{}, version {}, seed {}", training.date, training.version, training.seed));
+    line("threshold", format!("{:.4}", calibration.threshold));
+    line("scale", format!("0 is {:.4}, 1 is {:.4}", calibration.min, calibration.max));
+    line("calibration", calibration.obtained.clone());
+    for (name, value) in manifest.params.as_object().into_iter().flatten() {
+        line(if name == "references" { "parameters" } else { "" }, format!("{name} = {value}"));
+    }
+    for (number, (name, file)) in manifest.files.iter().enumerate() {
+        line(if number == 0 { "files" } else { "" }, format!("{name}, {:.1} MB", file.bytes as f64 * 1e-6));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}

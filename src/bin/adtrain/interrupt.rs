@@ -1,0 +1,26 @@
+//! Ctrl-C: the first asks the work to stop, the second does not wait for it.
+
+use anyhow::Context;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+/// Listens for Ctrl-C, and for the signals that ask a program to end.
+pub fn install() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {
+        if REQUESTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(i32::from(crate::INTERRUPTED));
+        }
+    })
+    .context("cannot listen for Ctrl-C")
+}
+
+/// Whether somebody wants to stop.
+pub fn requested() -> bool {
+    REQUESTED.load(Ordering::SeqCst)
+}
+
+/// An error if somebody wants to stop.
+pub fn check() -> gstanomaly::Result<()> {
+    if requested() { Err(gstanomaly::Error::Interrupted) } else { Ok(()) }
+}

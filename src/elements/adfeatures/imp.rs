@@ -1,0 +1,415 @@
+use super::super::latency::{Latency, timed};
+use super::super::{DeviceChoice, lock, raw_video_pads};
+use crate::bundle::{Bundle, open_shared};
+use crate::frame::Rect;
+use crate::meta::FeaturesMeta;
+use crate::network::{Device, FeatureExtractor, Features, SharedNetwork};
+use crate::{Error, Result};
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::BaseTransformMode;
+use gst_base::subclass::prelude::*;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "adfeatures",
+        gst::DebugColorFlags::empty(),
+        Some("Features for anomaly detection"),
+    )
+});
+
+#[derive(Clone, Debug)]
+struct Settings {
+    model: Option<String>,
+    device: DeviceChoice,
+    device_id: i32,
+    threads: u32,
+    interval: u32,
+    roi: Option<Rect>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { model: None, device: DeviceChoice::Auto, device_id: 0, threads: 0, interval: 1, roi: None }
+    }
+}
+
+/// A bundle with its network, ready to run.
+#[derive(Clone, Debug)]
+struct Model {
+    bundle: Arc<Bundle>,
+    network: SharedNetwork,
+    device: Device,
+}
+
+impl Model {
+    fn load(settings: &Settings) -> Result<Self> {
+        let path = settings.model.as_deref().ok_or_else(|| {
+            Error::Setting(
+                "no model: set the property 'model' to the folder of a bundle that 'adtrain fit' made".into(),
+            )
+        })?;
+        let device = Device::from(settings.device).resolve()?;
+        let bundle = open_shared(Path::new(path))?;
+        // Streams with threads of their own run beside each other; those that use all cores take turns on one network.
+        let network = match settings.threads {
+            0 => bundle.network(device, 0)?,
+            threads => bundle.own_network(device, threads as usize)?,
+        };
+        Ok(Self { bundle, network, device })
+    }
+}
+
+/// What the streaming thread owns while frames flow.
+struct Stream {
+    model: Model,
+    format: Option<gst_video::VideoInfo>,
+    roi: Option<Rect>,
+    extractor: Option<FeatureExtractor>,
+    last: Option<Arc<Features>>,
+    frames: u64,
+}
+
+impl Stream {
+    fn new(model: Model) -> Self {
+        Self { model, format: None, roi: None, extractor: None, last: None, frames: 0 }
+    }
+
+    /// Makes the extractor for the present model, format and part of the frame.
+    fn prepare(&mut self, roi: Option<Rect>) -> Result<()> {
+        let Some(format) = &self.format else { return Ok(()) };
+        let Model { bundle, network, .. } = self.model.clone();
+        self.extractor = Some(FeatureExtractor::new(bundle, network, format, roi)?);
+        self.roi = roi;
+        self.last = None;
+        Ok(())
+    }
+}
+
+/// A model that is being, or has been, loaded beside the running one.
+#[derive(Default)]
+struct Pending {
+    /// Counts the requests: only the newest counts.
+    request: u64,
+    loaded: Option<Model>,
+}
+
+#[derive(Default)]
+pub struct AdFeatures {
+    settings: Mutex<Settings>,
+    /// Taken out by the streaming thread while it works, so that the lock is never held through inference.
+    stream: Mutex<Option<Stream>>,
+    pending: Mutex<Pending>,
+    /// The device that runs, while there is a stream.
+    active: Mutex<Option<Device>>,
+    latency: Latency,
+}
+
+/// The element's properties; `addetect` has them too.
+pub(in crate::elements) fn properties() -> Vec<glib::ParamSpec> {
+    let default = Settings::default();
+    vec![
+        glib::ParamSpecString::builder("model")
+            .nick("Model")
+            .blurb("Folder of the bundle that adtrain made; a new one is loaded beside the running one and takes over between two frames")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("device", default.device)
+            .nick("Device")
+            .blurb("Where the network runs; a device that is asked for by name and missing is an error")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecInt::builder("device-id")
+            .nick("Device number")
+            .blurb("Which of several cards")
+            .minimum(0)
+            .default_value(default.device_id)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("threads")
+            .nick("Threads")
+            .blurb("Threads of the network (0 = all cores, shared with other streams of the same bundle)")
+            .maximum(1024)
+            .default_value(default.threads)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("interval")
+            .nick("Interval")
+            .blurb("Inspect every so many frames (1 = every frame); the others carry the last result, marked as not fresh")
+            .minimum(1)
+            .default_value(default.interval)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("roi")
+            .nick("Region of interest")
+            .blurb("Part of the frame to inspect, \"x,y,w,h\" in pixels (empty = the whole frame)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("active-device")
+            .nick("Active device")
+            .blurb("The device that really runs, empty before the start")
+            .read_only()
+            .build(),
+        glib::ParamSpecDouble::builder("inference-time")
+            .nick("Inference time")
+            .blurb("Mean time of a frame in milliseconds")
+            .minimum(0.0)
+            .read_only()
+            .build(),
+    ]
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for AdFeatures {
+    const NAME: &'static str = "GstAdFeatures";
+    type Type = super::AdFeatures;
+    type ParentType = gst_base::BaseTransform;
+}
+
+impl ObjectImpl for AdFeatures {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties);
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut settings = lock(&self.settings);
+        match pspec.name() {
+            "model" => {
+                let model: Option<String> = value.get().expect("checked by GObject");
+                let old = std::mem::replace(&mut settings.model, model);
+                let (new, running) = (settings.clone(), lock(&self.active).is_some());
+                drop(settings);
+                if running && old != new.model {
+                    self.load_beside(new, old);
+                }
+            }
+            "device" => settings.device = value.get().expect("checked by GObject"),
+            "device-id" => settings.device_id = value.get().expect("checked by GObject"),
+            "threads" => settings.threads = value.get().expect("checked by GObject"),
+            "interval" => settings.interval = value.get().expect("checked by GObject"),
+            "roi" => {
+                let text: Option<String> = value.get().expect("checked by GObject");
+                match text.filter(|text| !text.is_empty()).map(|text| text.parse()).transpose() {
+                    Ok(roi) => settings.roi = roi,
+                    Err(e) => {
+                        drop(settings);
+                        gst::element_imp_warning!(
+                            self,
+                            gst::ResourceError::Settings,
+                            ["roi: {e}; it stays as it was"]
+                        );
+                    }
+                }
+            }
+            _ => unimplemented!("GObject only sets properties that exist"),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = lock(&self.settings);
+        match pspec.name() {
+            "model" => settings.model.to_value(),
+            "device" => settings.device.to_value(),
+            "device-id" => settings.device_id.to_value(),
+            "threads" => settings.threads.to_value(),
+            "interval" => settings.interval.to_value(),
+            "roi" => settings.roi.map(|r| format!("{},{},{},{}", r.x, r.y, r.width, r.height)).to_value(),
+            "active-device" => lock(&self.active).map(Device::name).to_value(),
+            "inference-time" => self.latency.mean_ms().to_value(),
+            _ => unimplemented!("GObject only reads properties that exist"),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        self.obj().set_property("qos", true);
+    }
+}
+
+impl GstObjectImpl for AdFeatures {}
+
+impl ElementImpl for AdFeatures {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Anomaly features",
+                "Filter/Analyzer/Video",
+                "Runs the network of an anomaly detection bundle on every frame, for adretrieve",
+                super::super::AUTHORS,
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(raw_video_pads);
+        &TEMPLATES
+    }
+}
+
+impl BaseTransformImpl for AdFeatures {
+    const MODE: BaseTransformMode = BaseTransformMode::AlwaysInPlace;
+    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
+    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        let model = Model::load(&settings).map_err(|e| match e {
+            Error::Setting(_) | Error::Device { .. } => {
+                gst::error_msg!(gst::ResourceError::Settings, ["{e}"])
+            }
+            Error::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ["{e}"]),
+            e => gst::error_msg!(gst::ResourceError::OpenRead, ["{e}"]),
+        })?;
+        self.latency.reset();
+        *lock(&self.active) = Some(model.device);
+        gst::info!(CAT, imp = self, "{} on {}", model.bundle.path().display(), model.device.name());
+        *lock(&self.stream) = Some(Stream::new(model));
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.active) = None;
+        let mut pending = lock(&self.pending);
+        *pending = Pending { request: pending.request + 1, loaded: None };
+        drop(pending);
+        *lock(&self.stream) = None;
+        Ok(())
+    }
+
+    fn set_caps(&self, incaps: &gst::Caps, _outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let info = gst_video::VideoInfo::from_caps(incaps)
+            .map_err(|_| gst::loggable_error!(CAT, "not raw video: {incaps}"))?;
+        let roi = lock(&self.settings).roi;
+        let mut slot = lock(&self.stream);
+        let stream = slot.as_mut().ok_or_else(|| gst::loggable_error!(CAT, "not started"))?;
+        stream.format = Some(info);
+        let prepared = stream.prepare(roi);
+        drop(slot);
+        prepared.map_err(|e| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ["{e}"]);
+            gst::loggable_error!(CAT, "{e}")
+        })
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        // After a seek or in another stream the last result says nothing about the next frame.
+        if matches!(event.type_(), gst::EventType::FlushStop | gst::EventType::StreamStart)
+            && let Some(stream) = lock(&self.stream).as_mut()
+        {
+            stream.last = None;
+            stream.frames = 0;
+        }
+        self.parent_sink_event(event)
+    }
+
+    fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        match (direction, query.view_mut()) {
+            (gst::PadDirection::Src, gst::QueryViewMut::Latency(latency)) => {
+                self.latency.answer(self.obj().sink_pad(), latency)
+            }
+            _ => BaseTransformImplExt::parent_query(self, direction, query),
+        }
+    }
+
+    fn transform_ip(&self, buffer: &mut gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if buffer.size() == 0 {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        let settings = lock(&self.settings).clone();
+        let mut stream = lock(&self.stream).take().ok_or(gst::FlowError::Flushing)?;
+        self.take_over(&mut stream, settings.roi);
+        let result = self.inspect(&mut stream, buffer, u64::from(settings.interval));
+        *lock(&self.stream) = Some(stream);
+        result
+    }
+}
+
+impl AdFeatures {
+    /// Loads the model of `settings` in a thread of its own; the streaming thread takes it over between two frames.
+    fn load_beside(&self, settings: Settings, old: Option<String>) {
+        let request = {
+            let mut pending = lock(&self.pending);
+            pending.request += 1;
+            pending.request
+        };
+        let element = self.obj().downgrade();
+        std::thread::spawn(move || {
+            let loaded = Model::load(&settings);
+            let Some(element) = element.upgrade() else { return };
+            let this = element.imp();
+            let mut pending = lock(&this.pending);
+            if pending.request != request {
+                return;
+            }
+            match loaded {
+                Ok(model) => pending.loaded = Some(model),
+                Err(e) => {
+                    drop(pending);
+                    lock(&this.settings).model = old;
+                    gst::element_imp_warning!(
+                        this,
+                        gst::ResourceError::OpenRead,
+                        ["the old model stays: {e}"]
+                    );
+                }
+            }
+        });
+    }
+
+    /// Swaps in a model that was loaded beside the running one, or a new part of the frame.
+    fn take_over(&self, stream: &mut Stream, roi: Option<Rect>) {
+        let loaded = lock(&self.pending).loaded.take();
+        if loaded.is_none() && roi == stream.roi {
+            return;
+        }
+        let old = (stream.model.clone(), stream.roi);
+        if let Some(model) = loaded {
+            gst::info!(CAT, imp = self, "{} takes over", model.bundle.path().display());
+            stream.model = model;
+            self.latency.reset();
+        }
+        if let Err(e) = stream.prepare(roi) {
+            (stream.model, stream.roi) = old;
+            lock(&self.settings).roi = stream.roi;
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::Settings,
+                ["everything stays as it was: {e}"]
+            );
+        }
+    }
+
+    fn inspect(
+        &self,
+        stream: &mut Stream,
+        buffer: &mut gst::BufferRef,
+        interval: u64,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let fresh = stream.last.is_none() || stream.frames.is_multiple_of(interval);
+        stream.frames += 1;
+        if fresh {
+            let (Some(extractor), Some(info)) = (&mut stream.extractor, &stream.format) else {
+                return Err(gst::FlowError::NotNegotiated);
+            };
+            let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info).map_err(|e| {
+                gst::element_imp_error!(self, gst::StreamError::Format, ["the frame cannot be read: {e}"]);
+                gst::FlowError::Error
+            })?;
+            let features = timed(self, &self.latency, || extractor.extract(&frame)).map_err(|e| {
+                gst::element_imp_error!(self, gst::StreamError::Failed, ["{e}"]);
+                gst::FlowError::Error
+            })?;
+            stream.last = Some(Arc::new(features));
+        }
+        let features = stream.last.clone().ok_or(gst::FlowError::Error)?;
+        FeaturesMeta::attach(buffer, features, fresh).map_err(|e| {
+            gst::element_imp_error!(self, gst::CoreError::Failed, ["{e}"]);
+            gst::FlowError::Error
+        })?;
+        Ok(gst::FlowSuccess::Ok)
+    }
+}

@@ -1,0 +1,130 @@
+//! The bus message `anomaly`.
+
+use crate::meta::RegionInfo;
+
+/// Which messages are posted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstAnomalyMessages")]
+#[repr(i32)]
+pub enum Messages {
+    /// None.
+    #[enum_value(name = "No messages", nick = "none")]
+    None,
+    /// When an anomaly begins and when it ends.
+    #[default]
+    #[enum_value(name = "When an anomaly begins and ends", nick = "transitions")]
+    Transitions,
+    /// For every inspected frame.
+    #[enum_value(name = "For every inspected frame", nick = "all")]
+    All,
+}
+
+/// What a message tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// An anomaly begins.
+    Enter,
+    /// It ends.
+    Leave,
+    /// The decision is as before.
+    Update,
+}
+
+impl Transition {
+    /// The value of the field `state`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enter => "enter",
+            Self::Leave => "leave",
+            Self::Update => "update",
+        }
+    }
+}
+
+/// The content of a message.
+#[derive(Clone, Debug)]
+pub struct AnomalyMessage {
+    /// Running time of the frame.
+    pub running_time: Option<gst::ClockTime>,
+    /// Stream time of the frame.
+    pub stream_time: Option<gst::ClockTime>,
+    /// Time stamp of the frame.
+    pub pts: Option<gst::ClockTime>,
+    /// Image score, raw.
+    pub score: f64,
+    /// Image score, 0 to 1.
+    pub normalized: f64,
+    /// The decision.
+    pub anomalous: bool,
+    /// What has changed.
+    pub state: Transition,
+    /// The anomalous regions, worst first.
+    pub regions: Vec<RegionInfo>,
+    /// The stream that the frame came from.
+    pub source: String,
+}
+
+/// Name of the message's structure.
+const NAME: &str = "anomaly";
+
+impl AnomalyMessage {
+    /// As the structure of an element message.
+    pub fn to_structure(&self) -> gst::Structure {
+        gst::Structure::builder(NAME)
+            .field("running-time", self.running_time)
+            .field("stream-time", self.stream_time)
+            .field("pts", self.pts)
+            .field("score", self.score)
+            .field("normalized", self.normalized)
+            .field("anomalous", self.anomalous)
+            .field("state", self.state.name())
+            .field("regions", crate::meta::region_list(&self.regions))
+            .field("source", &self.source)
+            .build()
+    }
+
+    /// Reads a message's structure; `None` if it is another message.
+    pub fn from_structure(structure: &gst::StructureRef) -> Option<Self> {
+        if structure.name() != NAME {
+            return None;
+        }
+        let state = structure.get::<String>("state").ok()?;
+        Some(Self {
+            running_time: structure.get("running-time").ok()?,
+            stream_time: structure.get("stream-time").ok()?,
+            pts: structure.get("pts").ok()?,
+            score: structure.get("score").ok()?,
+            normalized: structure.get("normalized").ok()?,
+            anomalous: structure.get("anomalous").ok()?,
+            state: [Transition::Enter, Transition::Leave, Transition::Update]
+                .into_iter()
+                .find(|s| s.name() == state)?,
+            regions: crate::meta::regions_of(structure)?,
+            source: structure.get("source").ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_the_structure() {
+        gst::init().unwrap();
+        let message = AnomalyMessage {
+            running_time: Some(gst::ClockTime::from_mseconds(40)),
+            stream_time: None,
+            pts: Some(gst::ClockTime::from_mseconds(41)),
+            score: 12.5,
+            normalized: 0.75,
+            anomalous: true,
+            state: Transition::Enter,
+            regions: vec![RegionInfo { x: 1, y: 2, width: 3, height: 4, score: 0.9, area: 11.0 }],
+            source: "camera".into(),
+        };
+        let read = AnomalyMessage::from_structure(&message.to_structure()).unwrap();
+        assert_eq!(format!("{message:?}"), format!("{read:?}"));
+        assert!(AnomalyMessage::from_structure(&gst::Structure::new_empty("other")).is_none());
+    }
+}

@@ -1,0 +1,15 @@
+//! Metadata on buffers: what the elements hand to each other, and what they say to everyone.
+
+mod anomaly;
+mod carried;
+
+pub use anomaly::{AnomalyMeta, MapPlace, RegionInfo};
+pub(crate) use anomaly::{region_list, regions_of};
+pub use carried::{Carried, FeaturesMeta, RetrievalMeta};
+
+/// Registers every kind of metadata; called once when the plugin is loaded.
+pub fn register() {
+    anomaly::register();
+    FeaturesMeta::register();
+    RetrievalMeta::register();
+}

@@ -1,0 +1,255 @@
+//! What `adtrain` promises on the command line: its results, its complaints, its exit codes, and nothing half-written.
+
+#![cfg(feature = "train")]
+
+#[path = "command_line/bad_input.rs"]
+mod bad_input;
+#[path = "command_line/interruption.rs"]
+mod interruption;
+#[path = "command_line/prediction.rs"]
+mod prediction;
+#[path = "command_line/workshop.rs"]
+mod workshop;
+
+use serde_json::Value;
+use workshop::{Workshop, read_json};
+
+#[test]
+fn fit_and_eval() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    let fitted = shop.succeeds("fit --data cloth --method cpr --steps 0 --out cloth.bundle --size 64x64");
+    assert!(fitted.stdout.contains("learned from 12 images"), "{}", fitted.stdout);
+    fitted.says(&["filling the bank: 12", "foreground: off"]);
+    assert_eq!(shop.entries("."), ["cloth", "cloth.bundle"]);
+
+    let manifest = shop.manifest("cloth.bundle");
+    assert_eq!((&manifest["name"], &manifest["training"]["dataset"]), (&"cloth".into(), &"cloth".into()));
+    assert_eq!(manifest["training"]["date"], "2023-11-14");
+
+    let table = shop.succeeds("eval --model cloth.bundle --data cloth --json eval.json --report report.html");
+    for line in ["4 good, 4 defective", "image AUROC", "pixel AP", "PRO (30 %)", "0 of 4 good"] {
+        assert!(table.stdout.contains(line), "no '{line}' in {}", table.stdout);
+    }
+    let result = read_json(&shop.path("eval.json"));
+    check_schema(&result);
+    assert_eq!(result["images"]["good"], 4);
+    assert_eq!(result["images"]["defective"], 4);
+    assert_eq!(result["image_auroc"], 1.0);
+    assert!(result["pixel_auroc"].as_f64().unwrap() > 0.9, "{result:#}");
+    assert_eq!(result["miss_rate"], 0.0);
+    assert_eq!(result["threshold"], manifest["calibration"]["threshold"]);
+
+    let report = std::fs::read_to_string(shop.path("report.html")).unwrap();
+    assert!(report.contains("test/spot/000.png") && report.contains("data:image/jpeg;base64,"));
+}
+
+/// The keys and ranges that programs rely on.
+fn check_schema(result: &Value) {
+    let unit = |value: &Value| value.as_f64().is_some_and(|value| (0.0..=1.0).contains(&value));
+    for key in
+        ["image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pro30", "false_alarm_rate"]
+    {
+        assert!(unit(&result[key]), "{key}: {}", result[key]);
+    }
+    for key in ["features", "retrieve", "score", "total"] {
+        assert!(result["ms"][key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    let images = result["per_image"].as_array().unwrap();
+    assert_eq!(images.len(), 8);
+    for image in images {
+        assert!(image["path"].as_str().unwrap().starts_with("test/"));
+        assert!(image["label"] == "good" || image["label"] == "spot");
+        assert!(image["score"].is_number() && unit(&image["normalized"]));
+        let anomalous = image["score"].as_f64().unwrap() >= result["threshold"].as_f64().unwrap();
+        assert_eq!(anomalous, image["normalized"].as_f64().unwrap() >= 0.5);
+    }
+}
+
+#[test]
+fn eval_without_masks_says_why_there_are_no_pixel_metrics() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    shop.fit("cloth", "b");
+    std::fs::remove_dir_all(shop.path("cloth/ground_truth")).unwrap();
+    let result = shop.succeeds("eval --model b --data cloth --json -").json();
+    for key in ["pixel_auroc", "pixel_ap", "pro30"] {
+        assert!(result[key].is_null());
+    }
+    assert!(result["no_pixel_metrics"].as_str().unwrap().contains("ground_truth"));
+    assert_eq!(result["image_auroc"], 1.0);
+    assert!(
+        shop.succeeds("eval --model b --data cloth")
+            .stdout
+            .contains("none: no defective test image has a mask")
+    );
+}
+
+#[test]
+fn padding_does_not_count_as_pixels() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    // Twice as wide as high: half of a padded input shows nothing.
+    for folder in ["cloth/train/good", "cloth/test/good", "cloth/test/spot", "cloth/ground_truth/spot"] {
+        for name in shop.entries(folder) {
+            let file = shop.path(folder).join(name);
+            image::open(&file).unwrap().crop_imm(0, 16, 64, 32).save(&file).unwrap();
+        }
+    }
+    for fit in ["pad", "crop"] {
+        shop.succeeds(&format!("fit --data cloth --out {fit} --size 64x64 --fit {fit} --foreground off"));
+        let result = shop.succeeds(&format!("eval --model {fit} --data cloth --json -")).json();
+        assert!(result["pixel_auroc"].as_f64().unwrap() > 0.8, "{fit}: {result:#}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bundle() {
+    let shop = Workshop::new();
+    shop.good("good", 12, 1);
+    for bundle in ["one", "two"] {
+        shop.succeeds(&format!("fit --data good --out {bundle} --size 64x64 --seed 7 --foreground on"));
+    }
+    assert_eq!(shop.bundle("one"), shop.bundle("two"));
+    // A bundle may be replaced, and says so in no other way than being the new one.
+    shop.succeeds("fit --data good --out two --size 64x64 --seed 8 --name other");
+    assert_eq!(shop.manifest("two")["training"]["seed"], 8);
+    assert_eq!(shop.manifest("two")["name"], "other");
+    assert_eq!(shop.entries("."), ["good", "one", "two"]);
+}
+
+#[test]
+fn fit_takes_its_settings() {
+    let shop = Workshop::new();
+    shop.good("good", 12, 1);
+    let fitted = shop.succeeds(
+        "fit --data good --out b --size 96x64 --fit crop --foreground off --layers stride4,stride8 \
+         --set neighbours=4 --set global.codes=5 --threads 1 --device cpu --json --quiet",
+    );
+    assert_eq!(fitted.stderr, "");
+    let result = fitted.json();
+    let manifest = &result["manifest"];
+    assert_eq!(*manifest, shop.manifest("b"));
+    assert_eq!(manifest["params"]["neighbours"], 4);
+    assert_eq!(manifest["params"]["global"]["codes"], 5);
+    assert_eq!((&manifest["input"]["width"], &manifest["input"]["fit"]), (&96.into(), &"crop".into()));
+    assert_eq!(manifest["backbone"]["layers"], serde_json::json!(["stride4", "stride8"]));
+    assert_eq!(result["foreground"], false);
+    shop.succeeds("fit --data good --out auto --size auto");
+    assert_eq!(shop.manifest("auto")["input"]["width"], 320);
+}
+
+#[test]
+fn info_describes_and_verifies() {
+    let shop = Workshop::new();
+    shop.good("good", 12, 1);
+    shop.fit("good", "b");
+    let text = shop.succeeds("info --verify b").stdout;
+    for part in [
+        "efficientnet-lite0 (Apache-2.0)",
+        "64x64, stretch",
+        "12 images of good",
+        "neighbours = 10",
+        "as in the",
+    ] {
+        assert!(text.contains(part), "no '{part}' in {text}");
+    }
+    assert_eq!(shop.succeeds("info b --json").json(), shop.manifest("b"));
+
+    let bank = shop.path("b/bank.safetensors");
+    let mut bytes = std::fs::read(&bank).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&bank, bytes).unwrap();
+    shop.fails("info --verify b").says(&["bank.safetensors", "sha256"]);
+    std::fs::write(shop.path("b/features.onnx"), b"").unwrap();
+    shop.fails("info b").says(&["features.onnx", "found 0"]);
+}
+
+#[test]
+fn calibrate_moves_the_threshold_and_nothing_else() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    shop.fit("cloth", "b");
+    let before = (shop.manifest("b"), shop.bundle("b"));
+    let result =
+        shop.succeeds("calibrate --model b --normal cloth/test/good --defects cloth/test/spot --json").json();
+    assert_eq!((&result["normal"], &result["defective"]), (&4.into(), &4.into()));
+    assert_eq!((&result["false_alarms"], &result["found"]), (&0.into(), &4.into()));
+
+    let mut after = shop.manifest("b");
+    assert_eq!(result["calibration"], after["calibration"]);
+    assert_ne!(before.0["calibration"], after["calibration"]);
+    after["calibration"] = before.0["calibration"].clone();
+    assert_eq!(before.0, after);
+    let files = shop.bundle("b");
+    assert_eq!((&before.1[0], &before.1[2]), (&files[0], &files[2]));
+    shop.succeeds("eval --model b --data cloth");
+
+    // What cannot be read does not count.
+    shop.write("cloth/test/good/broken.png", b"no image");
+    let text = shop.succeeds("calibrate --model b --normal cloth/test/good --false-alarms 0.1");
+    text.says(&["left out", "broken.png"]);
+    assert!(text.stdout.contains("of 4 normal images"), "{}", text.stdout);
+    shop.fails("calibrate --model b --normal cloth/test/good --strict").says(&["broken.png"]);
+    shop.fails("calibrate --model b --normal cloth").says(&["cloth", "no image"]);
+    shop.refuses("calibrate --model b --normal cloth/test/good --false-alarms 1.5")
+        .says(&["between 0 and 1"]);
+}
+
+#[test]
+fn backbones_are_listed_and_imported() {
+    let shop = Workshop::new();
+    let list = shop.succeeds("backbones").stdout;
+    assert!(
+        list.contains("efficientnet-lite0") && list.contains("Apache-2.0") && list.contains("stride8*"),
+        "{list}"
+    );
+
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0");
+    let mut card = read_json(format!("{models}.json").as_ref());
+    card["name"] = "mine".into();
+    std::fs::copy(format!("{models}.onnx"), shop.path("copy.onnx")).unwrap();
+    shop.fails("backbones import copy.onnx").says(&["copy.json", "card"]);
+    shop.write("copy.json", card.to_string().as_bytes());
+    shop.succeeds("backbones import copy.onnx");
+    assert!(shop.succeeds("backbones list").stdout.contains("mine\n"));
+    shop.good("good", 4, 1);
+    shop.succeeds("fit --data good --out b --size 64x64 --backbone mine");
+    assert_eq!(shop.manifest("b")["backbone"]["name"], "mine");
+
+    card["layers"][1]["channels"] = 41.into();
+    shop.write("copy.json", card.to_string().as_bytes());
+    shop.fails("backbones import copy.onnx").says(&["copy.onnx", "41"]);
+    card["name"] = "../mine".into();
+    shop.write("copy.json", card.to_string().as_bytes());
+    shop.fails("backbones import copy.onnx").says(&["../mine"]);
+    card["sha256"] = "00".into();
+    shop.write("copy.json", card.to_string().as_bytes());
+    shop.fails("backbones import copy.onnx").says(&["sha256"]);
+    shop.fails("backbones import missing.onnx").says(&["missing.onnx"]);
+    assert_eq!(shop.entries("user/gst-plugin-anomaly/models"), ["mine.json", "mine.onnx"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    let shop = Workshop::new();
+    for (arguments, parts) in [
+        ("fit --data d --out b --method patchcore", ["patchcore", "possible values: cpr"]),
+        ("fit --data d --out b --steps 100", ["100", "the learned branch is not part of this version"]),
+        ("fit --data d --out b --size 100x100", ["100x100", "multiples of 32"]),
+        ("fit --data d --out b --size big", ["big", "320x320"]),
+        ("fit --data d --out b --device abacus", ["abacus", "expected auto, cpu"]),
+        ("fit --data d --out b --set neighbours", ["neighbours", "NAME=VALUE"]),
+        ("fit --data d", ["--out", "required"]),
+        ("predict --model b", ["PATH", "required"]),
+        ("bend", ["bend", "unrecognized"]),
+    ] {
+        shop.refuses(arguments).says(&parts);
+    }
+    assert!(shop.entries(".").is_empty());
+    let version = shop.succeeds("--version").stdout;
+    assert_eq!(version, concat!("adtrain ", env!("CARGO_PKG_VERSION"), "\n"));
+    for verb in ["fit", "eval", "predict", "calibrate", "info", "backbones"] {
+        assert!(shop.succeeds(&format!("{verb} --help")).stdout.contains("Examples:"));
+    }
+}
