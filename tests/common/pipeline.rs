@@ -6,6 +6,7 @@
 
 use gst::prelude::*;
 use gst_video::prelude::*;
+use std::cell::RefCell;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
@@ -83,22 +84,25 @@ pub struct Line {
     pub pipeline: gst::Pipeline,
     pub src: gst_app::AppSrc,
     pub sink: gst_app::AppSink,
-    pub bus: gst::Bus,
+    bus: gst::Bus,
+    /// Messages that nobody has asked for yet: a filtered look at the bus would throw them away.
+    waiting: RefCell<Vec<gst::Message>>,
 }
 
 impl Line {
     /// A line that is not started yet.
     pub fn new(description: &str, info: &gst_video::VideoInfo) -> Self {
         init();
-        let text =
-            format!("appsrc name=in format=time block=false max-bytes=0 ! {description} ! appsink name=out sync=false");
+        let text = format!(
+            "appsrc name=in format=time block=false max-bytes=0 ! {description} ! appsink name=out sync=false"
+        );
         let pipeline = gst::parse::launch(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
         let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
         let src: gst_app::AppSrc = pipeline.by_name("in").unwrap().downcast().unwrap();
         src.set_caps(Some(&info.to_caps().unwrap()));
         let sink = pipeline.by_name("out").unwrap().downcast().unwrap();
         let bus = pipeline.bus().unwrap();
-        Self { pipeline, src, sink, bus }
+        Self { pipeline, src, sink, bus, waiting: RefCell::default() }
     }
 
     /// A line that is playing.
@@ -130,23 +134,45 @@ impl Line {
         self.pull()
     }
 
+    /// The messages of one of `kinds` that have been posted, without waiting.
+    pub fn messages(&self, kinds: &[gst::MessageType]) -> Vec<gst::Message> {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.extend(std::iter::from_fn(|| self.bus.pop()));
+        waiting.extract_if(.., |message| kinds.contains(&message.type_())).collect()
+    }
+
+    /// Waits for messages of one of `kinds`.
+    fn expect(&self, kinds: &[gst::MessageType]) -> gst::Message {
+        let mut found = Vec::new();
+        wait_until(&format!("{kinds:?}"), || {
+            found = self.messages(kinds);
+            !found.is_empty()
+        });
+        let first = found.remove(0);
+        self.waiting.borrow_mut().extend(found);
+        first
+    }
+
     /// The error that has been posted, without waiting.
     pub fn error(&self) -> Option<String> {
-        self.bus.pop_filtered(&[gst::MessageType::Error]).map(|message| text(&message))
+        self.messages(&[gst::MessageType::Error]).first().map(text)
     }
 
     /// Waits for an error.
     pub fn expect_error(&self) -> String {
-        let message = self.bus.timed_pop_filtered(PATIENCE, &[gst::MessageType::Error]);
-        text(&message.expect("no error is posted"))
+        text(&self.expect(&[gst::MessageType::Error]))
     }
 
     /// Waits for a warning.
     pub fn expect_warning(&self) -> String {
-        let kinds = [gst::MessageType::Warning, gst::MessageType::Error];
-        let message = self.bus.timed_pop_filtered(PATIENCE, &kinds).expect("no warning is posted");
+        let message = self.expect(&[gst::MessageType::Warning, gst::MessageType::Error]);
         assert_eq!(message.type_(), gst::MessageType::Warning, "{}", text(&message));
         text(&message)
+    }
+
+    /// Waits for an element's message.
+    pub fn expect_element(&self) -> gst::Message {
+        self.expect(&[gst::MessageType::Element])
     }
 
     /// Ends the stream and takes what is still to come.
@@ -162,8 +188,8 @@ impl Line {
 
     /// The anomaly messages that have been posted, without waiting.
     pub fn anomalies(&self) -> Vec<gst::Structure> {
-        let messages = std::iter::from_fn(|| self.bus.pop_filtered(&[gst::MessageType::Element]));
-        messages
+        self.messages(&[gst::MessageType::Element])
+            .iter()
             .filter_map(|message| message.structure().map(ToOwned::to_owned))
             .filter(|structure| structure.name() == "anomaly")
             .collect()

@@ -23,7 +23,7 @@ pub const DEFECT: (u32, u32, u32, u32) = (58, 18, 20, 16);
 /// Good images that bundles are fitted to.
 pub const GOOD_IMAGES: u64 = 16;
 
-/// A good part: stripes and a disc, shifted a little, with a little noise.
+/// A good part: stripes and a disc, each time shifted a little and lit a little differently, with a sensor's noise.
 pub fn good(seed: u64) -> RgbImage {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut random = move || {
@@ -32,13 +32,15 @@ pub fn good(seed: u64) -> RgbImage {
         state ^= state << 17;
         (state >> 40) as i32
     };
-    let (dx, dy) = (random() % 3 - 1, random() % 3 - 1);
+    let (dx, dy) = (random() % 5 - 2, random() % 5 - 2);
+    let light = random() % 25 - 12;
     RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
         let (x, y) = (x as i32 + dx, y as i32 + dy);
         let stripes = if (x / 8 + y / 16) % 2 == 0 { 90 } else { 120 };
         let disc = (x - 30).pow(2) + (y - 44).pow(2) < 18 * 18;
         let base = if disc { [200, 170, 60] } else { [stripes, stripes + 10, stripes + 20] };
-        Rgb(base.map(|value| (value + random() % 7 - 3).clamp(0, 255) as u8))
+        let noise = random() % 13 - 6;
+        Rgb(base.map(|value| (value + light + noise).clamp(0, 255) as u8))
     })
 }
 
@@ -95,7 +97,8 @@ pub fn fit(name: &str, size: (u32, u32), foreground: Foreground) -> PathBuf {
         name: name.into(),
         data: IMAGES.clone(),
         dataset: "synthetic".into(),
-        backbone: Backbone::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0.onnx")).unwrap(),
+        backbone: Backbone::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0.onnx"))
+            .unwrap(),
         layers: Vec::new(),
         size: InputSize::Fixed(size.0, size.1),
         fit: Fit::Stretch,
