@@ -60,7 +60,9 @@ impl Error {
 
     /// A file whose content is wrong.
     pub fn file(path: impl AsRef<Path>, problem: impl Into<String>) -> Self {
-        Self::File { path: path.as_ref().to_owned(), problem: problem.into() }
+        // What a file says of itself may be in it; GStreamer's messages cannot hold a zero character.
+        let problem = problem.into().replace('\0', "\\0");
+        Self::File { path: path.as_ref().to_owned(), problem }
     }
 }
 

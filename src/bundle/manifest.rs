@@ -111,10 +111,15 @@ pub struct FileInfo {
 }
 
 impl ScoreRange {
+    /// Values beyond make no difference, and sums of values within stay finite.
+    const LARGEST: f64 = f64::MAX / 8.0;
+
     /// The range from `min` over `threshold` to the value as far above the threshold as `min` is below.
     pub fn around(threshold: f64, min: f64) -> Self {
+        let threshold = threshold.clamp(-Self::LARGEST, Self::LARGEST);
         // A threshold at or below the minimum still needs a scale with a direction.
-        let half = (threshold - min).max(threshold.abs() * 1e-3).max(f64::MIN_POSITIVE * 1e16);
+        let half =
+            (threshold - min).max(threshold.abs() * 1e-3).max(f64::MIN_POSITIVE * 1e16).min(Self::LARGEST);
         Self { min: threshold - half, threshold, max: threshold + half }
     }
 
@@ -131,8 +136,9 @@ impl ScoreRange {
 
     fn check(&self, name: &str) -> Result<(), String> {
         let Self { min, threshold, max } = *self;
-        let ordered =
-            [min, threshold, max].iter().all(|v| v.is_finite()) && min < threshold && threshold < max;
+        let ordered = [min, threshold, max].iter().all(|v| v.abs() <= Self::LARGEST)
+            && min < threshold
+            && threshold < max;
         let centred = (0.5 * (min + max) - threshold).abs() <= 1e-6 * (max - min);
         if !(ordered && centred) {
             return Err(format!(
@@ -191,6 +197,19 @@ mod tests {
         assert_eq!(range.normalise(10.0), 0.5);
         assert_eq!((range.normalise(4.0), range.normalise(16.0)), (0.0, 1.0));
         assert_eq!((range.normalise(-9.0), range.normalise(99.0)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn an_absurd_threshold_still_gives_a_scale() {
+        for threshold in [f64::MAX, f64::MIN, f64::INFINITY, f64::NEG_INFINITY, 0.0, f64::MIN_POSITIVE] {
+            let own = ScoreRange::around(5.0, 1.0);
+            for range in
+                [ScoreRange::around(threshold, own.min), own.moved(&ScoreRange::around(7.0, 2.0), threshold)]
+            {
+                assert!(range.min < range.threshold && range.threshold < range.max, "{threshold}: {range:?}");
+                assert!((0.0..=1.0).contains(&range.normalise(3.0)), "{threshold}: {range:?}");
+            }
+        }
     }
 
     #[test]

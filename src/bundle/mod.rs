@@ -60,7 +60,7 @@ impl Bundle {
                 .get(name)
                 .ok_or_else(|| Error::file(path.join(MANIFEST), format!("does not list {name}")))?;
             let file = path.join(name);
-            let found = file.metadata().map_err(|e| Error::io(&file, e))?;
+            let found = regular(&file, file.metadata().map_err(|e| Error::io(&file, e))?)?;
             if found.len() != info.bytes {
                 return Err(Error::file(
                     &file,
@@ -143,24 +143,30 @@ impl Bundle {
 /// If the folder or the file is missing or not a manifest of a known format.
 pub fn read_manifest(path: &Path) -> Result<Manifest> {
     let file = path.join(MANIFEST);
-    let size = file
-        .metadata()
-        .map_err(|e| match path.is_dir() {
-            true if e.kind() == std::io::ErrorKind::NotFound => {
-                Error::file(path, format!("is not a bundle: it has no {MANIFEST}; 'adtrain fit' makes one"))
-            }
-            true => Error::io(&file, e),
-            false if path.exists() => {
-                Error::file(path, "is not a bundle: expected a folder that 'adtrain fit' made")
-            }
-            false => Error::file(path, "no such folder; expected a bundle that 'adtrain fit' made"),
-        })?
-        .len();
+    let found = file.metadata().map_err(|e| match path.is_dir() {
+        true if e.kind() == std::io::ErrorKind::NotFound => {
+            Error::file(path, format!("is not a bundle: it has no {MANIFEST}; 'adtrain fit' makes one"))
+        }
+        true => Error::io(&file, e),
+        false if path.exists() => {
+            Error::file(path, "is not a bundle: expected a folder that 'adtrain fit' made")
+        }
+        false => Error::file(path, "no such folder; expected a bundle that 'adtrain fit' made"),
+    })?;
+    let size = regular(&file, found)?.len();
     if size > MAX_MANIFEST_BYTES {
         return Err(Error::file(&file, format!("expected at most {MAX_MANIFEST_BYTES} bytes, found {size}")));
     }
     let text = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
     Manifest::parse(&text).map_err(|problem| Error::file(&file, problem))
+}
+
+/// Refuses what is not a file: a pipe may never answer, a device may never end.
+fn regular(path: &Path, found: std::fs::Metadata) -> Result<std::fs::Metadata> {
+    if !found.is_file() {
+        return Err(Error::file(path, "expected a file, found something else"));
+    }
+    Ok(found)
 }
 
 fn map(path: &Path) -> Result<Mmap> {

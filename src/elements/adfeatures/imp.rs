@@ -39,6 +39,8 @@ impl Default for Settings {
 /// A bundle with its network, ready to run.
 #[derive(Clone, Debug)]
 struct Model {
+    /// The property's value that it was loaded for.
+    setting: Option<String>,
     bundle: Arc<Bundle>,
     network: SharedNetwork,
     device: Device,
@@ -58,7 +60,7 @@ impl Model {
             0 => bundle.network(device, 0)?,
             threads => bundle.own_network(device, threads as usize)?,
         };
-        Ok(Self { bundle, network, device })
+        Ok(Self { setting: settings.model.clone(), bundle, network, device })
     }
 }
 
@@ -94,6 +96,8 @@ struct Pending {
     /// Counts the requests: only the newest counts.
     request: u64,
     loaded: Option<Model>,
+    /// The property's value for the model that runs.
+    running: Option<String>,
 }
 
 #[derive(Default)]
@@ -179,11 +183,12 @@ impl ObjectImpl for AdFeatures {
         match pspec.name() {
             "model" => {
                 let model: Option<String> = value.get().expect("checked by GObject");
-                let old = std::mem::replace(&mut settings.model, model);
-                let (new, running) = (settings.clone(), lock(&self.active).is_some());
+                settings.model = model;
+                let new = settings.clone();
                 drop(settings);
-                if running && old != new.model {
-                    self.load_beside(new, old);
+                // The same folder, too: what is in it may have been replaced.
+                if lock(&self.active).is_some() {
+                    self.load_beside(new);
                 }
             }
             "device" => settings.device = value.get().expect("checked by GObject"),
@@ -265,16 +270,23 @@ impl BaseTransformImpl for AdFeatures {
             e => gst::error_msg!(gst::ResourceError::OpenRead, ["{e}"]),
         })?;
         self.latency.reset();
-        *lock(&self.active) = Some(model.device);
+        lock(&self.pending).running = model.setting.clone();
         gst::info!(CAT, imp = self, "{} on {}", model.bundle.path().display(), model.device.name());
+        let (device, started) = (model.device, model.setting.clone());
         *lock(&self.stream) = Some(Stream::new(model));
+        *lock(&self.active) = Some(device);
+        // Somebody may have set another model while this one was being loaded.
+        let settings = lock(&self.settings).clone();
+        if settings.model != started {
+            self.load_beside(settings);
+        }
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.active) = None;
         let mut pending = lock(&self.pending);
-        *pending = Pending { request: pending.request + 1, loaded: None };
+        *pending = Pending { request: pending.request + 1, ..Pending::default() };
         drop(pending);
         *lock(&self.stream) = None;
         Ok(())
@@ -330,10 +342,12 @@ impl BaseTransformImpl for AdFeatures {
 
 impl AdFeatures {
     /// Loads the model of `settings` in a thread of its own; the streaming thread takes it over between two frames.
-    fn load_beside(&self, settings: Settings, old: Option<String>) {
+    fn load_beside(&self, settings: Settings) {
         let request = {
             let mut pending = lock(&self.pending);
             pending.request += 1;
+            // Loaded for an earlier request: only the newest counts.
+            pending.loaded = None;
             pending.request
         };
         let element = self.obj().downgrade();
@@ -348,8 +362,9 @@ impl AdFeatures {
             match loaded {
                 Ok(model) => pending.loaded = Some(model),
                 Err(e) => {
+                    let running = pending.running.clone();
                     drop(pending);
-                    lock(&this.settings).model = old;
+                    this.keep_model(&settings.model, running);
                     gst::element_imp_warning!(
                         this,
                         gst::ResourceError::OpenRead,
@@ -360,6 +375,15 @@ impl AdFeatures {
         });
     }
 
+    /// Has the property name the model that runs again, after `refused` could not be used.
+    fn keep_model(&self, refused: &Option<String>, running: Option<String>) {
+        let mut settings = lock(&self.settings);
+        // Unless somebody has set a third one in the meantime.
+        if settings.model == *refused {
+            settings.model = running;
+        }
+    }
+
     /// Swaps in a model that was loaded beside the running one, or a new part of the frame.
     fn take_over(&self, stream: &mut Stream, roi: Option<Rect>) {
         let loaded = lock(&self.pending).loaded.take();
@@ -368,12 +392,20 @@ impl AdFeatures {
         }
         let old = (stream.model.clone(), stream.roi);
         if let Some(model) = loaded {
+            if Arc::ptr_eq(&model.bundle, &stream.model.bundle) && roi == stream.roi {
+                // Nothing has changed but perhaps the way to the folder.
+                stream.model.setting = model.setting.clone();
+                lock(&self.pending).running = model.setting;
+                return;
+            }
             gst::info!(CAT, imp = self, "{} takes over", model.bundle.path().display());
             stream.model = model;
             self.latency.reset();
         }
         if let Err(e) = stream.prepare(roi) {
-            (stream.model, stream.roi) = old;
+            let refused = std::mem::replace(&mut stream.model, old.0);
+            stream.roi = old.1;
+            self.keep_model(&refused.setting, stream.model.setting.clone());
             lock(&self.settings).roi = stream.roi;
             gst::element_imp_warning!(
                 self,
@@ -381,6 +413,7 @@ impl AdFeatures {
                 ["everything stays as it was: {e}"]
             );
         }
+        lock(&self.pending).running = stream.model.setting.clone();
     }
 
     fn inspect(

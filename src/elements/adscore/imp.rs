@@ -72,6 +72,8 @@ fn threshold_property(default: f64) -> glib::ParamSpec {
         .nick("Threshold")
         .blurb("Frames with at least this score are anomalous (NaN = the bundle's threshold)")
         .mutable_playing()
+        // NaN is unequal to itself: GObject takes it for a value that it had to correct, and refuses it.
+        .lax_validation()
         .build();
     let spec: *mut glib::gobject_ffi::GParamSpecDouble = property.as_ptr().cast();
     // SAFETY: it is a double's specification, and nobody else has seen it yet.

@@ -1,0 +1,347 @@
+//! `bundle.json` of an untrusted bundle: every field with absurd values, and random damage to every file.
+
+#![cfg(feature = "train")]
+
+#[path = "common/product.rs"]
+mod product;
+
+use gstanomaly::bundle::{BANK, Bundle, GRAPH, MANIFEST};
+use gstanomaly::frame::Picture;
+use gstanomaly::methods::ScoreOptions;
+use product::{copy, defective, judge, scratch, square, wide};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens a bundle and scores a frame with it.
+fn attempt(path: &Path) -> gstanomaly::Result<f64> {
+    gst::init().unwrap();
+    let bundle = Arc::new(Bundle::open(path)?);
+    let image = defective(3);
+    let picture = Picture::from_rgb(image.width(), image.height(), image.as_raw())?;
+    judge(bundle, &picture, &ScoreOptions::default()).map(|anomaly| anomaly.score)
+}
+
+fn manifest_of(bundle: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(bundle.join(MANIFEST)).unwrap()).unwrap()
+}
+
+/// What happens with the manifest `text` in the place of the bundle's own.
+fn with_text(bundle: &Path, text: &str) -> gstanomaly::Result<f64> {
+    let folder = scratch();
+    copy(bundle, folder.path());
+    std::fs::write(folder.path().join(MANIFEST), text).unwrap();
+    let result = attempt(folder.path());
+    if let Err(e) = &result {
+        let message = e.to_string();
+        assert!(message.starts_with(folder.path().to_str().unwrap()), "it names no file: {message}");
+        assert!(!message.contains('\0'), "{message:?}");
+    }
+    result
+}
+
+/// The field of a manifest at a JSON pointer set to `value`; it is refused, with a message that contains `expected`.
+fn refused(pointer: &str, value: Value, expected: &str) {
+    let mut manifest = manifest_of(square());
+    *manifest.pointer_mut(pointer).unwrap_or_else(|| panic!("no field {pointer}")) = value.clone();
+    match with_text(square(), &manifest.to_string()) {
+        Ok(_) => panic!("{pointer} = {value} is accepted"),
+        Err(e) => {
+            let message = e.to_string();
+            assert!(
+                message.contains(MANIFEST) && message.contains(expected),
+                "{pointer} = {value}: {message}"
+            );
+        }
+    }
+}
+
+#[test]
+fn other_formats_are_refused_with_what_to_do() {
+    refused("/format", json!(2), "use a newer gst-plugin-anomaly");
+    refused("/format", json!(u32::MAX), "use a newer gst-plugin-anomaly");
+    refused("/format", json!(0), "fit the bundle again");
+    for bad in [json!(-1), json!("1"), json!(1.5), json!(null), json!(u64::MAX)] {
+        refused("/format", bad, "not a bundle's manifest");
+    }
+    let newer = json!({"format": 7, "something": "else"}).to_string();
+    assert!(with_text(square(), &newer).unwrap_err().to_string().contains("use a newer"));
+}
+
+#[test]
+fn unknown_methods_are_refused() {
+    refused("/method", json!("patchcore-9"), "unknown method 'patchcore-9'; this version knows cpr");
+    refused("/method", json!(""), "unknown method");
+    refused("/method", json!("c\u{0}pr"), "unknown method");
+}
+
+/// Pointers to every field of a JSON value.
+fn fields(value: &Value, at: &str, found: &mut Vec<String>) {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(i, value)| (i.to_string(), value)).collect(),
+        _ => Vec::new(),
+    };
+    for (name, child) in children {
+        let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+        fields(child, &pointer, found);
+        found.push(pointer);
+    }
+}
+
+fn all_fields(bundle: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    fields(&manifest_of(bundle), "", &mut found);
+    found
+}
+
+#[test]
+fn fields_of_a_wrong_type_are_refused() {
+    for pointer in all_fields(square()) {
+        for wrong in [json!({"a": 1}), json!([[["x"]]]), json!("text"), json!(-1.5), json!(true), json!(null)]
+        {
+            let old = manifest_of(square()).pointer(&pointer).unwrap().clone();
+            let same = std::mem::discriminant(&old) == std::mem::discriminant(&wrong);
+            // A number where a number belongs, or a field more where any text may stand, is for the next tests.
+            let free = pointer.starts_with("/backbone/layers/") || pointer.starts_with("/files/");
+            if !same && !free {
+                refused(&pointer, wrong, "");
+            }
+        }
+    }
+}
+
+#[test]
+fn missing_fields_are_refused() {
+    for pointer in all_fields(square()) {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let mut manifest = manifest_of(square());
+        let parent_value = manifest.pointer_mut(parent).unwrap();
+        let Some(object) = parent_value.as_object_mut() else { continue };
+        object.remove(name);
+        let result = with_text(square(), &manifest.to_string());
+        if pointer != "/input/fit" {
+            let message = result.expect_err(&pointer).to_string();
+            assert!(message.contains(name), "{pointer}: {message}");
+        }
+    }
+}
+
+#[test]
+fn parameters_out_of_range_are_refused() {
+    let huge = || [json!(u64::MAX), json!(i64::MAX), json!(1u64 << 40), json!(0)];
+    let negative = || [json!(-1), json!(i64::MIN), json!(1e300), json!(0.5)];
+    for name in [
+        "references",
+        "neighbours",
+        "global/codes",
+        "global/blocks",
+        "global/kept_blocks",
+        "blur_side",
+        "top",
+    ]
+    .into_iter()
+    .chain([
+        "scales/0/stride",
+        "scales/0/channels",
+        "scales/0/window",
+        "scales/1/stride",
+        "scales/1/window",
+    ]) {
+        for value in huge().into_iter().chain(negative()) {
+            refused(&format!("/params/{name}"), value, "params");
+        }
+    }
+    for (pointer, value) in [
+        ("/params/references", json!(15)),
+        ("/params/references", json!(17)),
+        ("/params/neighbours", json!(17)),
+        ("/params/global/codes", json!(256)),
+        ("/params/global/kept_blocks", json!(26)),
+        ("/params/blur_side", json!(32)),
+        ("/params/blur_side", json!(257)),
+        ("/params/blur_sigma", json!(0.0)),
+        ("/params/blur_sigma", json!(-1.0)),
+        ("/params/blur_sigma", json!(1e308)),
+        ("/params/global/epsilon", json!(0.0)),
+        ("/params/global/epsilon", json!(1.0)),
+        ("/params/top", json!(64 * 64 + 1)),
+        ("/params/scales", json!([])),
+        ("/params/scales/0/stride", json!(7)),
+        ("/params/scales/0/stride", json!(16)),
+        ("/params/scales/0/window", json!(2)),
+        ("/params/scales/0/window", json!(33)),
+        ("/params/foreground", json!(true)),
+    ] {
+        let mut manifest = manifest_of(square());
+        *manifest.pointer_mut(pointer).unwrap() = value.clone();
+        let message = with_text(square(), &manifest.to_string()).expect_err(pointer).to_string();
+        let file = message.contains(MANIFEST) || message.contains(BANK) || message.contains(GRAPH);
+        assert!(file, "{pointer} = {value}: {message}");
+    }
+    let mut manifest = manifest_of(square());
+    manifest["params"]["unheard_of"] = json!(1);
+    let message = with_text(square(), &manifest.to_string()).unwrap_err().to_string();
+    assert!(message.contains("unheard_of"), "{message}");
+}
+
+#[test]
+fn parameters_at_the_ends_of_their_ranges_work() {
+    for (pointer, value) in [
+        ("/params/neighbours", json!(1)),
+        ("/params/neighbours", json!(16)),
+        ("/params/global/kept_blocks", json!(1)),
+        ("/params/global/kept_blocks", json!(25)),
+        ("/params/global/epsilon", json!(f64::MIN_POSITIVE)),
+        ("/params/blur_side", json!(1)),
+        ("/params/blur_side", json!(255)),
+        ("/params/blur_sigma", json!(f64::MIN_POSITIVE)),
+        ("/params/blur_sigma", json!(255.0)),
+        ("/params/top", json!(1)),
+        ("/params/scales/0/window", json!(31)),
+        ("/params/scales/1/window", json!(31)),
+        ("/calibration/map", json!({"min": -1e306, "threshold": 0.0, "max": 1e306})),
+        ("/calibration/map", json!({"min": 0.0, "threshold": 1e-300, "max": 2e-300})),
+    ] {
+        for bundle in [square(), wide()] {
+            let mut manifest = manifest_of(bundle);
+            *manifest.pointer_mut(pointer).unwrap() = value.clone();
+            let score = with_text(bundle, &manifest.to_string());
+            let score = score.unwrap_or_else(|e| panic!("{pointer} = {value}: {e}"));
+            assert!(score.is_finite(), "{pointer} = {value}: {score}");
+        }
+    }
+}
+
+#[test]
+fn absurd_inputs_are_refused() {
+    for side in
+        [json!(0), json!(1), json!(63), json!(65), json!(4128), json!(u32::MAX), json!(u64::MAX), json!(-32)]
+    {
+        for name in ["width", "height"] {
+            refused(&format!("/input/{name}"), side.clone(), "");
+        }
+    }
+    for (pointer, value) in [
+        ("/input/std/0", json!(0.0)),
+        ("/input/std/1", json!(-1.0)),
+        ("/input/std/2", json!(1e300)),
+        ("/input/mean/0", json!(1e300)),
+        ("/input/fit", json!("squeeze")),
+        ("/input/mean", json!([1.0, 2.0])),
+    ] {
+        refused(pointer, value, "");
+    }
+}
+
+#[test]
+fn a_calibration_without_a_scale_is_refused() {
+    for (pointer, value) in [
+        ("/calibration/min", json!(1e9)),
+        ("/calibration/max", json!(-1e9)),
+        ("/calibration/threshold", json!(1e300)),
+        ("/calibration/map/min", json!(1e300)),
+        ("/calibration/map", json!({"min": -1e308, "threshold": 0.0, "max": 1e308})),
+        ("/calibration/map", json!({"min": 1.0, "threshold": 1.0, "max": 1.0})),
+    ] {
+        refused(pointer, value, "calibration");
+    }
+}
+
+#[test]
+fn numbers_that_json_does_not_know_are_refused() {
+    let text = manifest_of(square()).to_string();
+    for number in ["NaN", "Infinity", "-Infinity", "1e999", "0x10", "1_000", "+1", ".5"] {
+        let spoilt = text.replace("\"blur_sigma\":4.0", &format!("\"blur_sigma\":{number}"));
+        assert_ne!(spoilt, text);
+        let message = with_text(square(), &spoilt).expect_err(number).to_string();
+        assert!(message.contains("not a bundle's manifest"), "{message}");
+    }
+}
+
+#[test]
+fn files_outside_the_folder_are_refused() {
+    for name in ["../secret", "/etc/passwd", "a/b", "..", ".hidden", "a\\b"] {
+        let mut manifest = manifest_of(square());
+        manifest["files"][name] = json!({"sha256": "", "bytes": 0});
+        let message = with_text(square(), &manifest.to_string()).expect_err(name).to_string();
+        assert!(message.contains("files: names must be plain"), "{message}");
+    }
+    let mut manifest = manifest_of(square());
+    manifest["files"].as_object_mut().unwrap().remove(BANK);
+    assert!(with_text(square(), &manifest.to_string()).unwrap_err().to_string().contains("does not list"));
+}
+
+#[test]
+fn huge_and_deep_manifests_are_refused() {
+    let text = manifest_of(square()).to_string();
+    let padded = format!("{text}{}", " ".repeat(17 << 20));
+    assert!(with_text(square(), &padded).unwrap_err().to_string().contains("bytes"));
+    let deep = format!("{{\"format\":1,\"name\":{}1{}", "[".repeat(1 << 20), "]".repeat(1 << 20));
+    assert!(with_text(square(), &deep).is_err());
+}
+
+#[test]
+fn changed_files_are_found_by_their_hashes() {
+    let folder = scratch();
+    copy(square(), folder.path());
+    Bundle::open(folder.path()).unwrap().verify_hashes().unwrap();
+    let file = folder.path().join(BANK);
+    let mut content = std::fs::read(&file).unwrap();
+    let last = content.len() - 1;
+    content[last] ^= 1;
+    std::fs::write(&file, content).unwrap();
+    let message = Bundle::open(folder.path()).unwrap().verify_hashes().unwrap_err().to_string();
+    assert!(message.contains(BANK) && message.contains("expected sha256"), "{message}");
+}
+
+/// Cases of the random damage; more by PROPTEST_CASES.
+fn cases(default: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig { cases: cases.unwrap_or(default), failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Damages a file of a bundle at places given as shares of its length. Whatever comes of it, it comes back.
+fn survives(bundle: &Path, name: &str, flips: &[(f64, u8)], near: usize) {
+    let folder = scratch();
+    copy(bundle, folder.path());
+    let file = folder.path().join(name);
+    let mut content = std::fs::read(&file).unwrap();
+    let reach = content.len().min(near);
+    for &(place, value) in flips {
+        let at = (place * reach as f64) as usize;
+        content[at.min(reach - 1)] = value;
+    }
+    std::fs::write(&file, content).unwrap();
+    if let Err(e) = attempt(folder.path()) {
+        assert!(e.to_string().contains(folder.path().to_str().unwrap()), "it names no file: {e}");
+    }
+}
+
+fn damage() -> impl Strategy<Value = Vec<(f64, u8)>> {
+    proptest::collection::vec((0f64..1.0, any::<u8>()), 1..4)
+}
+
+proptest! {
+    #![proptest_config(cases(96))]
+
+    #[test]
+    fn a_damaged_manifest_is_survived(flips in damage()) {
+        survives(square(), MANIFEST, &flips, usize::MAX);
+    }
+
+    #[test]
+    fn a_damaged_bank_is_survived(flips in damage(), header in any::<bool>()) {
+        survives(wide(), BANK, &flips, if header { 400 } else { usize::MAX });
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
+
+    #[test]
+    fn a_damaged_graph_is_survived(flips in damage(), start in any::<bool>()) {
+        survives(square(), GRAPH, &flips, if start { 4000 } else { usize::MAX });
+    }
+}

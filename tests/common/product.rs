@@ -1,0 +1,165 @@
+//! A small synthetic product: images of good and of defective parts, and bundles fitted to the good ones.
+//!
+//! Included by `#[path]` into the tests that need it; each uses a part of it.
+
+#![allow(dead_code, reason = "no test needs all of it")]
+
+use gstanomaly::bundle::{Bundle, open_shared};
+use gstanomaly::frame::{Fit, Picture, load_picture};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
+use gstanomaly::methods::{Anomaly, Retriever, ScoreOptions, Scorer, cpr};
+use gstanomaly::network::backbone::Backbone;
+use gstanomaly::network::{Device, FeatureExtractor};
+use image::{Rgb, RgbImage};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+/// Size of the product's images; not square, so that a mix-up of the sides shows.
+pub const WIDTH: u32 = 96;
+/// See [`WIDTH`].
+pub const HEIGHT: u32 = 80;
+/// Where the defect is: x, y, width, height.
+pub const DEFECT: (u32, u32, u32, u32) = (58, 18, 20, 16);
+/// Good images that bundles are fitted to.
+pub const GOOD_IMAGES: u64 = 16;
+
+/// A good part: stripes and a disc, each time shifted a little and lit a little differently, with a sensor's noise.
+pub fn good(seed: u64) -> RgbImage {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as i32
+    };
+    let (dx, dy) = (random() % 5 - 2, random() % 5 - 2);
+    let light = random() % 25 - 12;
+    RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
+        let (x, y) = (x as i32 + dx, y as i32 + dy);
+        let stripes = if (x / 8 + y / 16) % 2 == 0 { 90 } else { 120 };
+        let disc = (x - 30).pow(2) + (y - 44).pow(2) < 18 * 18;
+        let base = if disc { [200, 170, 60] } else { [stripes, stripes + 10, stripes + 20] };
+        let noise = random() % 13 - 6;
+        Rgb(base.map(|value| (value + light + noise).clamp(0, 255) as u8))
+    })
+}
+
+/// The same part with a defect at [`DEFECT`].
+pub fn defective(seed: u64) -> RgbImage {
+    let mut image = good(seed);
+    let (left, top, width, height) = DEFECT;
+    for y in top..top + height {
+        for x in left..left + width {
+            image.put_pixel(x, y, Rgb(if (x ^ y) & 2 == 0 { [250, 20, 20] } else { [10, 10, 10] }));
+        }
+    }
+    image
+}
+
+/// The folder of this process, with those of processes that are gone removed.
+pub static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let gone = |pid: &str| !Path::new("/proc").join(pid).exists();
+        if name.strip_prefix("product-").is_some_and(gone) {
+            // Another process may be tidying up, too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let folder = root.join(format!("product-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+});
+
+static IMAGES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = FOLDER.join("good");
+    std::fs::create_dir_all(&folder).unwrap();
+    for seed in 0..GOOD_IMAGES {
+        good(seed).save(folder.join(format!("{seed:03}.png"))).unwrap();
+    }
+    folder
+});
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn stage(&mut self, _name: &str, _steps: usize) {}
+    fn advance(&mut self) {}
+    fn note(&mut self, _message: &str) {}
+}
+
+/// Fits a bundle called `name` for an input of `size`.
+pub fn fit(name: &str, size: (u32, u32), foreground: Foreground) -> PathBuf {
+    gst::init().unwrap();
+    let out = FOLDER.join(name);
+    let options = FitOptions {
+        name: name.into(),
+        data: IMAGES.clone(),
+        dataset: "synthetic".into(),
+        backbone: Backbone::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0.onnx"))
+            .unwrap(),
+        layers: Vec::new(),
+        size: InputSize::Fixed(size.0, size.1),
+        fit: Fit::Stretch,
+        foreground,
+        set: vec![("top".into(), "200".into())],
+        seed: 0,
+        strict: true,
+        device: Device::Cpu,
+        threads: 0,
+        scratch: FOLDER.clone(),
+        date: "2025-01-01".into(),
+    };
+    cpr::fit(&options, &out, &mut Quiet).unwrap();
+    out
+}
+
+static SQUARE: LazyLock<PathBuf> = LazyLock::new(|| fit("square", (64, 64), Foreground::Off));
+static WIDE: LazyLock<PathBuf> = LazyLock::new(|| fit("wide", (128, 96), Foreground::On));
+
+/// A bundle for 64x64 without a foreground.
+pub fn square() -> &'static Path {
+    &SQUARE
+}
+
+/// A bundle for 128x96 with a foreground.
+pub fn wide() -> &'static Path {
+    &WIDE
+}
+
+/// A folder that goes when it is dropped.
+pub fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in(&*FOLDER).unwrap()
+}
+
+/// A copy of a bundle that may be spoilt.
+pub fn copy(bundle: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(bundle).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// An image as a PNG file.
+pub fn file(image: &RgbImage, name: &str) -> PathBuf {
+    let path = FOLDER.join(name);
+    image.save(&path).unwrap();
+    path
+}
+
+/// What the three functions of the core say of a picture.
+pub fn judge(bundle: Arc<Bundle>, picture: &Picture, options: &ScoreOptions) -> gstanomaly::Result<Anomaly> {
+    let network = bundle.network(Device::Cpu, 0)?;
+    let mut extractor = FeatureExtractor::new(bundle.clone(), network, picture.info(), None)?;
+    let features = extractor.extract(&picture.frame()?)?;
+    let retrieval = Retriever::new(bundle.clone()).retrieve(&features, 0)?;
+    Scorer::new(bundle).score(&retrieval, options)
+}
+
+/// What the three functions of the core say of an image file.
+pub fn judge_file(bundle: &Path, file: &Path) -> Anomaly {
+    let bundle = open_shared(bundle).unwrap();
+    judge(bundle, &load_picture(file).unwrap(), &ScoreOptions::default()).unwrap()
+}
