@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod cascade;
 #[cfg(feature = "train")]
 pub mod dataset;
+pub mod elements;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod evaluate;
@@ -21,8 +22,6 @@ pub mod network;
 pub mod pool;
 
 pub use error::{Error, Result};
-
-pub mod elements;
 
 mod plugin {
     #![allow(missing_docs, reason = "the items are those that plugin_define! makes")]

@@ -131,10 +131,10 @@ impl ScoreRange {
 
     fn check(&self, name: &str) -> Result<(), String> {
         let Self { min, threshold, max } = *self;
-        let middle = 0.5 * (min + max);
-        let finite = [min, threshold, max].iter().all(|v| v.is_finite());
-        if !finite || !(min < threshold && threshold < max) || (middle - threshold).abs() > 1e-6 * (max - min)
-        {
+        let ordered =
+            [min, threshold, max].iter().all(|v| v.is_finite()) && min < threshold && threshold < max;
+        let centred = (0.5 * (min + max) - threshold).abs() <= 1e-6 * (max - min);
+        if !(ordered && centred) {
             return Err(format!(
                 "{name}: expected finite min < threshold < max with the threshold in the middle, found {min}, {threshold}, {max}"
             ));

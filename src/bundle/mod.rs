@@ -42,8 +42,10 @@ pub struct Bundle {
     method: Arc<dyn Method>,
     graph: Mmap,
     /// The networks in use, one for each device and number of threads.
-    networks: Mutex<HashMap<(Device, usize), Weak<Mutex<Network>>>>,
+    networks: Mutex<Networks>,
 }
+
+type Networks = HashMap<(Device, usize), Weak<Mutex<Network>>>;
 
 impl Bundle {
     /// Opens and checks the bundle in the folder `path`; [`open_shared`] avoids a second copy in a process.

@@ -2,6 +2,7 @@
 
 pub mod addetect;
 pub mod adfeatures;
+pub mod adoverlay;
 pub mod adretrieve;
 pub mod adscore;
 mod device;
@@ -40,5 +41,6 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     adfeatures::register(plugin)?;
     adretrieve::register(plugin)?;
     adscore::register(plugin)?;
+    adoverlay::register(plugin)?;
     addetect::register(plugin)
 }

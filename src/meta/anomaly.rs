@@ -229,7 +229,7 @@ fn copy_to(buffer: &mut gst::BufferRef, structure: &gst::StructureRef) -> bool {
 fn scale(structure: &mut gst::StructureRef, across: f64, down: f64) {
     let scaled = |start: u32, length: u32, ratio: f64| {
         let first = (f64::from(start) * ratio).floor();
-        let last = (f64::from(start + length) * ratio).ceil();
+        let last = ((f64::from(start) + f64::from(length)) * ratio).ceil();
         (first as u32, (last - first).max(1.0) as u32)
     };
     if let Some(mut regions) = regions_of(structure) {

@@ -1,0 +1,144 @@
+//! Draws a data set of made-up machined rings, to try the tools with nothing to download:
+//!
+//! ```text
+//! cargo run --release --example made_up_parts -- parts
+//! adtrain fit --data parts --out parts.bundle
+//! adtrain eval --model parts.bundle --data parts --report parts.html
+//! ```
+//!
+//! The same command always draws the same parts.
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256Plus;
+use std::path::Path;
+
+const SIDE: u32 = 400;
+const OUTER: f32 = 150.0;
+const INNER: f32 = 62.0;
+
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Error> {
+    let folder = std::env::args().nth(1).ok_or("usage: made_up_parts FOLDER")?;
+    let folder = Path::new(&folder);
+    let mut random = Xoshiro256Plus::seed_from_u64(1);
+    for i in 0..60 {
+        save(&Part::new(&mut random).draw(&mut random), &folder.join("train/good"), i)?;
+    }
+    for i in 0..20 {
+        save(&Part::new(&mut random).draw(&mut random), &folder.join("test/good"), i)?;
+    }
+    for (name, defect) in [("scratch", Defect::Scratch), ("stain", Defect::Stain), ("chip", Defect::Chip)] {
+        for i in 0..12 {
+            let part = Part::new(&mut random);
+            let mut image = part.draw(&mut random);
+            let mask = defect.apply(&part, &mut image, &mut random);
+            save(&image, &folder.join("test").join(name), i)?;
+            let masks = folder.join("ground_truth").join(name);
+            std::fs::create_dir_all(&masks)?;
+            mask.save(masks.join(format!("{i:03}_mask.png")))?;
+        }
+    }
+    Ok(())
+}
+
+fn save(image: &RgbImage, folder: &Path, number: usize) -> Result<(), Error> {
+    std::fs::create_dir_all(folder)?;
+    Ok(image.save(folder.join(format!("{number:03}.png")))?)
+}
+
+/// Where and how a ring lies under the camera.
+struct Part {
+    centre: (f32, f32),
+    angle: f32,
+    light: f32,
+    grain: f32,
+}
+
+impl Part {
+    fn new(random: &mut impl Rng) -> Self {
+        let middle = SIDE as f32 / 2.0;
+        Self {
+            centre: (middle + random.gen_range(-6.0..6.0), middle + random.gen_range(-6.0..6.0)),
+            angle: random.gen_range(0.0..std::f32::consts::TAU),
+            light: random.gen_range(0.94..1.06),
+            grain: random.gen_range(0.0..100.0),
+        }
+    }
+
+    /// Distance from the centre and angle around it.
+    fn polar(&self, x: u32, y: u32) -> (f32, f32) {
+        let (dx, dy) = (x as f32 - self.centre.0, y as f32 - self.centre.1);
+        (dx.hypot(dy), dy.atan2(dx) + self.angle)
+    }
+
+    fn draw(&self, random: &mut impl Rng) -> RgbImage {
+        RgbImage::from_fn(SIDE, SIDE, |x, y| {
+            let (radius, around) = self.polar(x, y);
+            let metal = edge(radius - INNER) * edge(OUTER - radius);
+            // Turned metal: fine concentric grooves and two soft reflections that do not turn with the part.
+            let grooves = 7.0 * (radius * 1.9 + (self.grain + radius * 0.13).sin() * 2.0).sin();
+            let shine = 34.0 * (2.0 * (around - self.angle) - 0.8).cos();
+            let bevel = 40.0 * (edge(INNER + 10.0 - radius) - edge(radius - OUTER + 10.0));
+            let holes = (0..6).map(|i| i as f32 / 6.0 * std::f32::consts::TAU).any(|hole| {
+                let (hx, hy) = ((around - hole).cos() * radius - 106.0, (around - hole).sin() * radius);
+                hx.hypot(hy) < 13.0
+            });
+            let surface = if holes { 44.0 } else { 158.0 + grooves + shine + bevel };
+            let table = 74.0 + 6.0 * ((x + y) as f32 * 0.01).sin();
+            let noise: f32 = random.gen_range(-5.0..5.0);
+            let value = (table + (surface - table) * metal) * self.light + noise;
+            Rgb([value, value + 2.0, value + 6.0].map(|v| v.clamp(0.0, 255.0) as u8))
+        })
+    }
+}
+
+/// 0 outside, 1 inside, one pixel of transition.
+fn edge(distance: f32) -> f32 {
+    (distance + 0.5).clamp(0.0, 1.0)
+}
+
+#[derive(Clone, Copy)]
+enum Defect {
+    Scratch,
+    Stain,
+    Chip,
+}
+
+impl Defect {
+    /// Damages the image and returns what was damaged, white on black.
+    fn apply(self, part: &Part, image: &mut RgbImage, random: &mut impl Rng) -> GrayImage {
+        let around = random.gen_range(0.0..std::f32::consts::TAU);
+        let on_ring =
+            |radius: f32| (part.centre.0 + around.cos() * radius, part.centre.1 + around.sin() * radius);
+        let (x0, y0) =
+            on_ring(if matches!(self, Self::Chip) { OUTER } else { 84.0 + random.gen_range(0.0..44.0) });
+        let size: f32 = random.gen_range(9.0..17.0);
+        let direction: f32 = random.gen_range(0.0..std::f32::consts::TAU);
+        let bend: f32 = random.gen_range(-0.012..0.012);
+        let mut mask = GrayImage::new(SIDE, SIDE);
+        for (x, y, pixel) in image.enumerate_pixels_mut() {
+            let (dx, dy) = (x as f32 - x0, y as f32 - y0);
+            let (along, across) =
+                (dx * direction.cos() + dy * direction.sin(), dy * direction.cos() - dx * direction.sin());
+            let bearing = dy.atan2(dx);
+            let ragged =
+                1.0 + 0.14 * (2.0 * bearing + direction).sin() + 0.08 * (5.0 * bearing - direction).sin();
+            let (strength, colour) = match self {
+                Self::Scratch => {
+                    let near = 1.6 - (across - bend * along * along).abs();
+                    (near.clamp(0.0, 1.0) * edge(size * 2.2 - along.abs()), 232.0)
+                }
+                Self::Stain => (0.55 * ((size * ragged - dx.hypot(dy)) / 4.0).clamp(0.0, 1.0), 52.0),
+                Self::Chip => (edge(size * ragged - dx.hypot(dy)), 70.0),
+            };
+            let on_metal = part.polar(x, y).0 < OUTER + 1.0 && part.polar(x, y).0 > INNER;
+            if strength > 0.1 && on_metal {
+                pixel.0 = pixel.0.map(|v| (f32::from(v) + (colour - f32::from(v)) * strength) as u8);
+                mask.put_pixel(x, y, Luma([255]));
+            }
+        }
+        mask
+    }
+}
