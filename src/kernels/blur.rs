@@ -160,5 +160,20 @@ mod tests {
                 prop_assert!((found - expected).abs() < 1e-4, "{found} != {expected}");
             }
         }
+
+        #[test]
+        fn keeps_constants_and_the_range(
+            height in 1usize..40, width in 1usize..90, sigma in 0.3f64..6.0,
+            values in proptest::collection::vec(0f32..1.0, 40 * 90),
+        ) {
+            let mut blur = Gaussian::new(33, sigma);
+            let mut constant = vec![0.5; height * width];
+            blur.run(&mut constant, width);
+            prop_assert!(constant.iter().all(|v| (v - 0.5).abs() < 1e-6));
+            let mut map = values[..height * width].to_vec();
+            let (low, high) = map.iter().fold((1f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
+            blur.run(&mut map, width);
+            prop_assert!(map.iter().all(|&v| v >= low - 1e-6 && v <= high + 1e-6));
+        }
     }
 }

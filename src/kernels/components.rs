@@ -66,6 +66,7 @@ impl Components {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn corners_connect_and_gaps_do_not() {
@@ -87,5 +88,47 @@ mod tests {
             Component { rect: Rect { x: 4, y: 0, width: 1, height: 2 }, area: 2, largest: 2.0 }
         );
         assert!(components.find(&map, 5, 9.0).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_place_over_the_threshold_is_in_one_component(
+            width in 1usize..12, values in proptest::collection::vec(0u8..4, 1..140), threshold in 0u8..5,
+        ) {
+            let rows = values.len().div_ceil(width);
+            let map: Vec<f32> = (0..rows * width).map(|i| f32::from(values[i % values.len()])).collect();
+            let threshold = f32::from(threshold);
+            let mut components = Components::default();
+            let found = components.find(&map, width, threshold).to_vec();
+            let over = map.iter().filter(|&&value| value >= threshold).count();
+            prop_assert_eq!(found.iter().map(|component| component.area).sum::<usize>(), over);
+            prop_assert_eq!(found.len(), count_by_merging(&map, width, threshold));
+            for component in &found {
+                let Rect { x, y, width: w, height: h } = component.rect;
+                let (x, y, w, h) = (x as usize, y as usize, w as usize, h as usize);
+                prop_assert!(w >= 1 && h >= 1 && x + w <= width && y + h <= rows && component.area <= w * h);
+                let inside = (y..y + h).flat_map(|v| &map[v * width + x..v * width + x + w]);
+                prop_assert!(component.largest >= threshold && inside.copied().fold(0f32, f32::max) >= component.largest);
+            }
+        }
+    }
+
+    /// The number of components, found by giving neighbours the smaller of their labels until nothing changes.
+    fn count_by_merging(map: &[f32], width: usize, threshold: f32) -> usize {
+        let mut labels: Vec<usize> = (0..map.len()).collect();
+        let apart = |a: usize, b: usize| (a / width).abs_diff(b / width).max((a % width).abs_diff(b % width));
+        loop {
+            let before = labels.clone();
+            for a in 0..map.len() {
+                for b in 0..map.len() {
+                    if apart(a, b) == 1 && map[a] >= threshold && map[b] >= threshold {
+                        labels[a] = labels[a].min(labels[b]);
+                    }
+                }
+            }
+            if labels == before {
+                return (0..map.len()).filter(|&i| map[i] >= threshold && labels[i] == i).count();
+            }
+        }
     }
 }

@@ -145,3 +145,70 @@ impl Comparison {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn histograms(blocks: Blocks, codes: &[u8]) -> Vec<f32> {
+        let mut histograms = vec![0.0; blocks.len()];
+        blocks.histograms(codes, &mut histograms);
+        histograms
+    }
+
+    #[test]
+    fn padding_surrounds_the_map() {
+        // Blocks of 2 and one place of padding on every side: the last row and column of the padding are not covered.
+        let blocks = Blocks { map: (3, 3), side: 2, codes: 2 };
+        let found = histograms(blocks, &[0, 1, 1, 1, 0, 0, 1, 0, 9]);
+        assert_eq!(found, [0.75, 0.25, 0.0, 0.5, 0.0, 0.5, 0.5, 0.0, 0.5, 0.25, 0.75, 0.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn each_block_sums_to_one(
+            height in 1usize..40, width in 1usize..40, side in 1usize..7, codes in 2usize..256,
+            values in proptest::collection::vec(any::<u8>(), 40 * 40),
+        ) {
+            let blocks = Blocks { map: (height, width), side, codes };
+            let found = histograms(blocks, &values[..height * width]);
+            for block in found.chunks_exact(blocks.bins()) {
+                prop_assert!((block.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+                prop_assert!(block.iter().all(|&share| (0.0..=1.0).contains(&share)));
+            }
+        }
+
+        #[test]
+        fn distances_agree_with_the_definition(
+            maps in proptest::collection::vec(proptest::collection::vec(0u8..6, 100), 2..6), kept in 1usize..12,
+        ) {
+            let blocks = Blocks { map: (10, 10), side: 3, codes: 6 };
+            let made: Vec<Vec<f32>> = maps.iter().map(|codes| histograms(blocks, codes)).collect();
+            let (query, references) = (&made[0], &made[1..]);
+            let comparison = Comparison::new(blocks, &references.concat(), 1e-8, kept);
+            let mut found = Vec::new();
+            comparison.distances(query, &mut Query::default(), &mut found);
+            for (found, reference) in found.iter().zip(references) {
+                let bins = query.chunks_exact(blocks.bins()).zip(reference.chunks_exact(blocks.bins()));
+                let term = |(&t, &r): (&f32, &f32)| {
+                    let (t, r) = (f64::from(t) + 1e-8, f64::from(r) + 1e-8);
+                    t * (t / r).ln()
+                };
+                let mut divergences: Vec<f64> = bins.map(|(t, r)| t.iter().zip(r).map(term).sum()).collect();
+                divergences.sort_by(f64::total_cmp);
+                let expected: f64 = divergences.iter().take(kept).sum();
+                prop_assert!((f64::from(*found) - expected).abs() < 1e-4, "{found} != {expected}");
+            }
+        }
+
+        #[test]
+        fn a_map_is_at_no_distance_from_itself(codes in proptest::collection::vec(0u8..6, 100)) {
+            let blocks = Blocks { map: (10, 10), side: 3, codes: 6 };
+            let histograms = histograms(blocks, &codes);
+            let mut found = Vec::new();
+            Comparison::new(blocks, &histograms, 1e-8, 9).distances(&histograms, &mut Query::default(), &mut found);
+            prop_assert!(found[0].abs() < 1e-6);
+        }
+    }
+}

@@ -3,14 +3,19 @@
 //! `distance(y, x) = min over references k and offsets |dy|, |dx| <= window / 2 of 1 - <q(y, x), r_k(y + dy, x + dx)>`
 //! (CPR, Algorithm 2; HETMM's forward matching). Vectors have unit length; places outside the map never win.
 
-use half::f16;
-use rayon::prelude::*;
+use super::parallel;
+use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod element;
+#[cfg(target_arch = "x86_64")]
+mod planar;
 mod scalar;
+
+pub use element::Element;
 
 /// The sides of feature maps that are searched together: `[height, width, channels]`, channel last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,81 +45,128 @@ impl Shape {
     }
 }
 
-/// One row of a search: the similarity of every patch of row `y` to its best match.
-type RowSearch =
-    fn(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]);
-
 /// Fills `distances`, `[height, width]`, for `query`, `[height, width, channels]`, against `references` of the same shape.
 ///
 /// # Panics
 /// If a length does not fit `shape`, `window` is even, or there is no reference.
-pub fn distances(query: &[f32], references: &[&[f16]], shape: Shape, window: usize, distances: &mut [f32]) {
-    check(query, references, shape, window, distances);
-    run(fastest(), query, references, shape, window, distances);
+pub fn distances<E: Element>(
+    query: &[f32],
+    references: &[&[E]],
+    shape: Shape,
+    window: usize,
+    distances: &mut [f32],
+) {
+    parallel::each(Search::new(query, references, shape, window).parts(distances), Part::run);
 }
 
 /// The same by the plain code; what the others are tested against.
 ///
 /// # Panics
 /// As [`distances`].
-pub fn distances_scalar(
+pub fn distances_scalar<E: Element>(
     query: &[f32],
-    references: &[&[f16]],
+    references: &[&[E]],
     shape: Shape,
     window: usize,
     distances: &mut [f32],
 ) {
-    check(query, references, shape, window, distances);
-    run(scalar::row, query, references, shape, window, distances);
+    let search = Search { kernel: scalar::band, ..Search::new(query, references, shape, window) };
+    parallel::each(search.parts(distances), Part::run);
 }
 
-fn check(query: &[f32], references: &[&[f16]], shape: Shape, window: usize, distances: &[f32]) {
-    assert_eq!(query.len(), shape.len(), "the query does not have the shape {shape:?}");
-    assert_eq!(distances.len(), shape.places(), "the distances do not have the shape {shape:?}");
-    assert!(window % 2 == 1, "the window must be odd, is {window}");
-    assert!(!references.is_empty(), "no reference to search");
-    assert!(
-        references.iter().all(|r| r.len() == shape.len()),
-        "a reference does not have the shape {shape:?}"
-    );
-}
-
-fn run(
-    row: RowSearch,
-    query: &[f32],
-    references: &[&[f16]],
+/// A search whose parts can be shared out together with other work.
+#[derive(Debug)]
+pub struct Search<'a, E> {
+    query: &'a [f32],
+    references: &'a [&'a [E]],
     shape: Shape,
-    window: usize,
-    distances: &mut [f32],
-) {
-    distances.par_chunks_exact_mut(shape.width).enumerate().with_min_len(4).for_each(|(y, best)| {
-        best.fill(f32::NEG_INFINITY);
-        row(query, references, shape, window / 2, y, best);
-        best.iter_mut().for_each(|similarity| *similarity = 1.0 - *similarity);
-    });
+    reach: usize,
+    kernel: Kernel<E>,
 }
 
-fn fastest() -> RowSearch {
+/// Fills `best` with the similarity of every patch of the rows from `first` on, as many as it holds, to its best match.
+type Kernel<E> = fn(search: &Search<'_, E>, first: usize, best: &mut [f32]);
+
+impl<'a, E: Element> Search<'a, E> {
+    /// A search for `query` in `references`; see [`distances`].
+    ///
+    /// # Panics
+    /// As [`distances`].
+    pub fn new(query: &'a [f32], references: &'a [&'a [E]], shape: Shape, window: usize) -> Self {
+        assert_eq!(query.len(), shape.len(), "the query does not have the shape {shape:?}");
+        assert!(window % 2 == 1, "the window must be odd, is {window}");
+        assert!(!references.is_empty(), "no reference to search");
+        let fits = references.iter().all(|reference| reference.len() == shape.len());
+        assert!(fits, "a reference does not have the shape {shape:?}");
+        Self { query, references, shape, reach: window / 2, kernel: fastest() }
+    }
+
+    /// The parts that fill `distances`, `[height, width]`.
+    ///
+    /// # Panics
+    /// If the length does not fit the shape.
+    pub fn parts<'b>(
+        &'b self,
+        distances: &'b mut [f32],
+    ) -> impl ExactSizeIterator<Item = Part<'b, E>> + Send {
+        assert_eq!(
+            distances.len(),
+            self.shape.places(),
+            "the distances do not have the shape {:?}",
+            self.shape
+        );
+        let bands = distances.chunks_mut(ROWS * self.shape.width).enumerate();
+        bands.map(|(band, distances)| Part { search: self, first: band * ROWS, distances })
+    }
+
+    /// Row `y` in a map of the shape.
+    fn row(&self, y: usize) -> Range<usize> {
+        let length = self.shape.width * self.shape.channels;
+        y * length..(y + 1) * length
+    }
+}
+
+/// Some rows of a search.
+#[derive(Debug)]
+pub struct Part<'a, E> {
+    search: &'a Search<'a, E>,
+    first: usize,
+    distances: &'a mut [f32],
+}
+
+impl<E> Part<'_, E> {
+    /// Fills its rows of the distances.
+    pub fn run(self) {
+        (self.search.kernel)(self.search, self.first, self.distances);
+        self.distances.iter_mut().for_each(|similarity| *similarity = 1.0 - *similarity);
+    }
+}
+
+/// Rows of a part: few enough to share out evenly, so many that the rows around them, which it needs too, do not count much.
+const ROWS: usize = 10;
+
+fn fastest<E: Element>() -> Kernel<E> {
     #[cfg(target_arch = "x86_64")]
     {
         if super::simd::has_avx512() {
-            return avx512::row;
+            return avx512::band;
         }
         if super::simd::has_avx2() {
-            return avx2::row;
+            return avx2::band;
         }
     }
-    scalar::row
+    scalar::band
 }
 
 /// The rows that the window around row `y` covers.
-fn rows(y: usize, reach: usize, height: usize) -> std::ops::Range<usize> {
+fn rows(y: usize, reach: usize, height: usize) -> Range<usize> {
     y.saturating_sub(reach)..(y + reach + 1).min(height)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use half::f16;
     use proptest::prelude::*;
 
     fn vectors(seed: u64, shape: Shape) -> Vec<f32> {
@@ -133,22 +185,23 @@ mod tests {
         values
     }
 
-    fn check_parity(seed: u64, shape: Shape, window: usize, count: usize) {
+    fn check_parity<E: Element>(seed: u64, shape: Shape, window: usize, count: usize, convert: fn(f32) -> E) {
         let query = vectors(seed, shape);
-        let references: Vec<Vec<f16>> = (0..count)
-            .map(|k| vectors(seed + 1 + k as u64, shape).into_iter().map(f16::from_f32).collect())
+        let references: Vec<Vec<E>> = (0..count)
+            .map(|k| vectors(seed + 1 + k as u64, shape).into_iter().map(convert).collect())
             .collect();
-        let references: Vec<&[f16]> = references.iter().map(Vec::as_slice).collect();
+        let references: Vec<&[E]> = references.iter().map(Vec::as_slice).collect();
         let mut expected = vec![0.0; shape.places()];
         distances_scalar(&query, &references, shape, window, &mut expected);
-        let mut rows: Vec<(&str, RowSearch)> = vec![("fastest", fastest())];
+        let mut kernels: Vec<(&str, Kernel<E>)> = vec![("fastest", fastest())];
         #[cfg(target_arch = "x86_64")]
         if crate::kernels::simd::has_avx2() {
-            rows.push(("avx2", avx2::row));
+            kernels.push(("avx2", avx2::band));
         }
-        for (name, row) in rows {
+        for (name, kernel) in kernels {
             let mut found = vec![0.0; shape.places()];
-            run(row, &query, &references, shape, window, &mut found);
+            let search = Search { kernel, ..Search::new(&query, &references, shape, window) };
+            parallel::each(search.parts(&mut found), Part::run);
             for (found, expected) in found.iter().zip(&expected) {
                 assert!(
                     (found - expected).abs() < 1e-5,
@@ -162,10 +215,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn every_instruction_set_agrees_with_the_plain_code(
-            seed in 0u64..1_000_000, height in 1usize..7, width in 1usize..23, channels in 1usize..70,
+            seed in 0u64..1_000_000, height in 1usize..14, width in 1usize..37, channels in 1usize..70,
             reach in 0usize..5, count in 1usize..4,
         ) {
-            check_parity(seed, Shape { height, width, channels }, 2 * reach + 1, count);
+            let shape = Shape { height, width, channels };
+            check_parity(seed, shape, 2 * reach + 1, count, f16::from_f32);
+            check_parity(seed, shape, 2 * reach + 1, count, |value| value);
         }
     }
 

@@ -226,3 +226,6 @@ fn ints(name: &str, values: &[i64]) -> AttributeProto {
     let r#type = Some(AttributeType::Ints as i32);
     AttributeProto { name: Some(name.into()), ints: values.into(), r#type, ..Default::default() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,44 +1,74 @@
-//! AVX2, FMA and F16C.
-//!
-//! A tile is three neighbouring patches of the query against five columns of a reference: nine dot products share
-//! three query loads and five converted reference loads per eight channels, so that arithmetic and not memory
-//! is the limit. Wider windows are covered in steps of three columns.
+//! AVX2, FMA and F16C: eight patches in a vector, or, where the window is one column, eight channels.
 
-use super::{Shape, rows};
-use half::f16;
+use super::planar::{self, Vector};
+use super::{Element, Search};
 use std::arch::x86_64::*;
 
-pub(super) fn row(
-    query: &[f32],
-    references: &[&[f16]],
-    shape: Shape,
-    reach: usize,
-    y: usize,
-    best: &mut [f32],
-) {
+pub(super) fn band<E: Element>(search: &Search<'_, E>, first: usize, best: &mut [f32]) {
     // SAFETY: this function is only chosen on processors that have the features.
-    unsafe { row_avx2(query, references, shape, reach, y, best) }
+    unsafe { band_avx2(search, first, best) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn row_avx2(query: &[f32], references: &[&[f16]], shape: Shape, reach: usize, y: usize, best: &mut [f32]) {
-    let Shape { height, width, channels } = shape;
-    let query = &query[y * width * channels..(y + 1) * width * channels];
-    for reference in references {
-        for ry in rows(y, reach, height) {
-            let reference = &reference[ry * width * channels..(ry + 1) * width * channels];
-            if reach == 0 {
-                same_column(query, reference, channels, best);
-            } else {
-                window(query, reference, channels, reach, best);
-            }
+fn band_avx2<E: Element>(search: &Search<'_, E>, first: usize, best: &mut [f32]) {
+    if search.reach == 0 {
+        same_place(search, first, best);
+    } else {
+        // SAFETY: the processor has the features that this function is compiled for.
+        unsafe { planar::band::<__m256, E>(search, first, best) }
+    }
+}
+
+impl Vector for __m256 {
+    const LANES: usize = 8;
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller vouches for eight values; the load needs no alignment.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: as above.
+        unsafe { _mm256_storeu_ps(to, self) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+        _mm256_fmadd_ps(self, factor, sum)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn max(self, other: Self) -> Self {
+        // The second operand is the result where one is not a number.
+        _mm256_max_ps(other, self)
+    }
+}
+
+/// The window is one column: eight patches at a time, each with its own sum.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn same_place<E: Element>(search: &Search<'_, E>, first: usize, best: &mut [f32]) {
+    for (y, best) in best.chunks_exact_mut(search.shape.width).enumerate() {
+        best.fill(f32::NEG_INFINITY);
+        let row = search.row(first + y);
+        for reference in search.references {
+            same_place_of_row(
+                &search.query[row.clone()],
+                &reference[row.clone()],
+                search.shape.channels,
+                best,
+            );
         }
     }
 }
 
-/// The window is one column: eight patches at a time, each with its own accumulator.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn same_column(query: &[f32], reference: &[f16], channels: usize, best: &mut [f32]) {
+fn same_place_of_row<E: Element>(query: &[f32], reference: &[E], channels: usize, best: &mut [f32]) {
     let mut groups = best.chunks_exact_mut(8);
     let mut x = 0;
     for group in &mut groups {
@@ -59,70 +89,7 @@ fn same_column(query: &[f32], reference: &[f16], channels: usize, best: &mut [f3
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn window(query: &[f32], reference: &[f16], channels: usize, reach: usize, best: &mut [f32]) {
-    let width = best.len();
-    let side = 2 * reach + 1;
-    let mut x = 0;
-    while x < width {
-        let inner = x >= reach && x + 3 + reach <= width;
-        if !inner {
-            let q = &query[x * channels..(x + 1) * channels];
-            for rx in rows(x, reach, width) {
-                best[x] = best[x].max(dot(q, &reference[rx * channels..(rx + 1) * channels]));
-            }
-            x += 1;
-            continue;
-        }
-        let q = &query[x * channels..(x + 3) * channels];
-        // Offsets -reach..=reach in steps of three columns; the last step moves back to end with the window.
-        let mut step = 0;
-        while step < side {
-            let first = x - reach + step.min(side - 3);
-            let sums = tile(q, &reference[first * channels..(first + 5) * channels], channels);
-            for (best, sum) in best[x..x + 3].iter_mut().zip(sums) {
-                *best = best.max(sum);
-            }
-            step += 3;
-        }
-        x += 3;
-    }
-}
-
-/// The best of three dot products for each of three patches: patch `i` against columns `i..i + 3` of five.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn tile(query: &[f32], reference: &[f16], channels: usize) -> [f32; 3] {
-    assert!(query.len() == 3 * channels && reference.len() == 5 * channels);
-    let mut sums = [[_mm256_setzero_ps(); 3]; 3];
-    let whole = channels / 8 * 8;
-    let mut c = 0;
-    while c < whole {
-        // SAFETY: c + 8 <= channels, and the lengths were checked above.
-        unsafe {
-            let q: [__m256; 3] =
-                std::array::from_fn(|i| _mm256_loadu_ps(query.as_ptr().add(i * channels + c)));
-            for column in 0..5 {
-                let r = load_half(reference.as_ptr().add(column * channels + c));
-                for i in column.saturating_sub(2)..=column.min(2) {
-                    sums[i][column - i] = _mm256_fmadd_ps(q[i], r, sums[i][column - i]);
-                }
-            }
-        }
-        c += 8;
-    }
-    if whole == channels {
-        return std::array::from_fn(|i| largest_sum(sums[i]));
-    }
-    std::array::from_fn(|i| {
-        let tail = |d: usize| {
-            let (q, r) = (i * channels, (i + d) * channels);
-            plain_dot(&query[q + whole..q + channels], &reference[r + whole..r + channels])
-        };
-        (0..3).map(|d| sum(sums[i][d]) + tail(d)).fold(f32::NEG_INFINITY, f32::max)
-    })
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn eight_dots(query: &[f32], reference: &[f16], channels: usize) -> __m256 {
+fn eight_dots<E: Element>(query: &[f32], reference: &[E], channels: usize) -> __m256 {
     assert!(query.len() == 8 * channels && reference.len() == 8 * channels);
     let mut sums = [_mm256_setzero_ps(); 8];
     let whole = channels / 8 * 8;
@@ -132,7 +99,7 @@ fn eight_dots(query: &[f32], reference: &[f16], channels: usize) -> __m256 {
             // SAFETY: c + 8 <= channels, and the lengths were checked above.
             unsafe {
                 let q = _mm256_loadu_ps(query.as_ptr().add(i * channels + c));
-                *sum = _mm256_fmadd_ps(q, load_half(reference.as_ptr().add(i * channels + c)), *sum);
+                *sum = _mm256_fmadd_ps(q, E::load8(reference.as_ptr().add(i * channels + c)), *sum);
             }
         }
         c += 8;
@@ -155,14 +122,6 @@ fn transposed_sums(v: [__m256; 8]) -> __m256 {
 }
 
 #[target_feature(enable = "avx2")]
-fn largest_sum(v: [__m256; 3]) -> f32 {
-    let pairs = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[2]));
-    let sums = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps::<1>(pairs));
-    let best = _mm_max_ps(sums, _mm_movehl_ps(sums, sums));
-    _mm_cvtss_f32(_mm_max_ss(best, _mm_shuffle_ps::<1>(best, best)))
-}
-
-#[target_feature(enable = "avx2")]
 fn sum(v: __m256) -> f32 {
     let half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
     let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
@@ -170,27 +129,17 @@ fn sum(v: __m256) -> f32 {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn dot(query: &[f32], reference: &[f16]) -> f32 {
+fn dot<E: Element>(query: &[f32], reference: &[E]) -> f32 {
     let mut acc = _mm256_setzero_ps();
     let (q, q_tail) = query.as_chunks::<8>();
     let (r, r_tail) = reference.as_chunks::<8>();
     for (q, r) in q.iter().zip(r) {
         // SAFETY: both are eight values.
-        unsafe { acc = _mm256_fmadd_ps(_mm256_loadu_ps(q.as_ptr()), load_half(r.as_ptr()), acc) };
+        unsafe { acc = _mm256_fmadd_ps(_mm256_loadu_ps(q.as_ptr()), E::load8(r.as_ptr()), acc) };
     }
     sum(acc) + plain_dot(q_tail, r_tail)
 }
 
-fn plain_dot(query: &[f32], reference: &[f16]) -> f32 {
+fn plain_dot<E: Element>(query: &[f32], reference: &[E]) -> f32 {
     query.iter().zip(reference).map(|(q, r)| q * r.to_f32()).sum()
-}
-
-/// Eight values, converted.
-///
-/// # Safety
-/// Eight values must lie at `from`.
-#[target_feature(enable = "avx2,f16c")]
-unsafe fn load_half(from: *const f16) -> __m256 {
-    // SAFETY: eight values of two bytes lie there, and the load needs no alignment.
-    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
 }

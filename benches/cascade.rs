@@ -1,0 +1,227 @@
+//! The whole cascade against ONNX Runtime alone, frame by frame: what the anomaly detection costs on top of its network.
+//!
+//!     cargo bench --bench cascade
+//!
+//! One 320x320 RGB frame goes through features, retrieve and score; then the same frame's tensor through a plain session of the very
+//! same graph, with ONNX Runtime's default settings and the same number of threads, once with threads that spin between runs (its
+//! default) and once without. The three take turns. Printed are medians and their ratio to the faster of the plain two.
+//!
+//! Words after `--` choose the cases whose names hold one of them. `BENCH_BACKBONE` names the ONNX file (with its card) of one more backbone. `BENCH_BUNDLES` names a folder that keeps the fitted
+//! bundles for the next run. `BENCH_FRAMES` and `BENCH_THREADS` stand for 200 and 2.
+
+use gstanomaly::bundle::Bundle;
+use gstanomaly::frame::{Fit, Picture, Preprocessor};
+use gstanomaly::methods::cpr;
+use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
+use gstanomaly::methods::{Retriever, ScoreOptions, Scorer};
+use gstanomaly::network::backbone::Backbone;
+use gstanomaly::network::{Device, FeatureExtractor, load_runtime};
+use ort::session::Session;
+use ort::value::Tensor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const SIDE: u32 = 320;
+/// As many as MVTec AD's bottle has: the bank is larger than any cache.
+const REFERENCES: usize = 209;
+const FRAMES: usize = 16;
+
+fn main() {
+    gst::init().unwrap();
+    // Without this flag it is a test run of the bench: only that it works.
+    let (flags, words): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|word| word.starts_with('-'));
+    let bench = flags.contains(&"--bench".into());
+    let references = if bench { REFERENCES } else { 12 };
+    let rounds = if bench { number("BENCH_FRAMES", 200) } else { 2 };
+    let threads = number("BENCH_THREADS", 2);
+
+    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let kept = std::env::var_os("BENCH_BUNDLES").filter(|_| bench).map(PathBuf::from);
+    let images = scratch.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    (0..references).for_each(|i| image(i as u64).save(images.join(format!("{i:03}.ppm"))).unwrap());
+
+    let lite0 = Backbone::open("efficientnet-lite0").unwrap();
+    let mut cases = vec![(lite0.clone(), vec!["stride4", "stride8"]), (lite0, vec!["stride8", "stride16"])];
+    if let Ok(file) = std::env::var("BENCH_BACKBONE") {
+        cases.push((Backbone::open(&file).unwrap(), vec![]));
+    }
+    println!("{threads} threads, {references} references, medians of {rounds} frames in ms");
+    println!("{TITLE}");
+    for (backbone, layers) in cases {
+        for foreground in [Foreground::Off, Foreground::On] {
+            let layers: Vec<String> = layers.iter().map(|&layer| layer.into()).collect();
+            let strides = backbone.layers(&layers).unwrap().map(|layer| layer.stride.to_string()).join("+");
+            let name = format!("{} {strides} foreground {foreground:?}", backbone.card.name).to_lowercase();
+            if !words.is_empty() && !words.iter().any(|word| name.contains(word)) {
+                continue;
+            }
+            let bundle = kept.as_deref().unwrap_or(scratch.path()).join(name.replace(' ', "-"));
+            if !bundle.exists() {
+                fit(&backbone, layers, foreground, &images, &bundle, scratch.path());
+            }
+            let times = measure(&bundle, rounds, threads);
+            println!("{}", times.line(&name));
+            if kept.is_none() {
+                std::fs::remove_dir_all(&bundle).unwrap();
+            }
+        }
+    }
+}
+
+fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
+
+/// A disc on a plain ground, both with noise; place, size and colours depend on the seed.
+fn image(seed: u64) -> image::RgbImage {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 24) as f32
+    };
+    let middle = (150.0 + 20.0 * random(), 150.0 + 20.0 * random());
+    let radius = 90.0 + 15.0 * random();
+    let colour = [0, 1, 2].map(|_| 60.0 + 60.0 * random());
+    let period = 8.0 + 10.0 * random();
+    image::RgbImage::from_fn(SIDE, SIDE, |x, y| {
+        let (x, y) = (x as f32, y as f32);
+        let distance = (x - middle.0).hypot(y - middle.1);
+        let rings = if distance < radius { 70.0 * (distance / period).sin() } else { 120.0 };
+        image::Rgb(colour.map(|c| (c + rings + 0.1 * x + 16.0 * random()).clamp(0.0, 255.0) as u8))
+    })
+}
+
+struct Silent;
+
+impl Progress for Silent {
+    fn stage(&mut self, _: &str, _: usize) {}
+    fn advance(&mut self) {}
+    fn note(&mut self, _: &str) {}
+}
+
+fn fit(
+    backbone: &Backbone,
+    layers: Vec<String>,
+    foreground: Foreground,
+    images: &Path,
+    out: &Path,
+    scratch: &Path,
+) {
+    let options = FitOptions {
+        name: "bench".into(),
+        data: images.into(),
+        dataset: "generated".into(),
+        backbone: backbone.clone(),
+        layers,
+        size: InputSize::Fixed(SIDE, SIDE),
+        fit: Fit::Stretch,
+        foreground,
+        set: vec![],
+        seed: 0,
+        strict: true,
+        device: Device::Cpu,
+        threads: 0,
+        scratch: scratch.into(),
+        date: "2000-01-01".into(),
+    };
+    cpr::fit(&options, out, &mut Silent).unwrap();
+}
+
+/// Medians in milliseconds.
+struct Times {
+    features: f64,
+    retrieve: f64,
+    score: f64,
+    total: f64,
+    plain_spinning: f64,
+    plain_waiting: f64,
+}
+
+const TITLE: &str = "| case | features | retrieve | score | total | plain, spinning | plain, waiting | ratio |\n|---|---|---|---|---|---|---|---|";
+
+impl Times {
+    fn line(&self, name: &str) -> String {
+        let Self { features, retrieve, score, total, plain_spinning, plain_waiting } = self;
+        let ratio = total / plain_spinning.min(*plain_waiting);
+        format!(
+            "| {name} | {features:.2} | {retrieve:.2} | {score:.2} | {total:.2} | {plain_spinning:.2} | {plain_waiting:.2} | {ratio:.3} |"
+        )
+    }
+}
+
+fn measure(path: &Path, rounds: usize, threads: usize) -> Times {
+    let bundle = Arc::new(Bundle::open(path).unwrap());
+    let pictures: Vec<Picture> = (0..FRAMES as u64)
+        .map(|i| Picture::from_rgb(SIDE, SIDE, image(1_000_000 + i).as_raw()).unwrap())
+        .collect();
+    let frames: Vec<_> = pictures.iter().map(|picture| picture.frame().unwrap()).collect();
+    let network = bundle.network(Device::Cpu, threads).unwrap();
+    let mut extractor = FeatureExtractor::new(bundle.clone(), network, pictures[0].info(), None).unwrap();
+    let (mut retriever, mut scorer) = (Retriever::new(bundle.clone()), Scorer::new(bundle.clone()));
+    let options = ScoreOptions::default();
+    let mut plain = [true, false].map(|spinning| Plain::new(&bundle, threads, spinning));
+    let tensors: Vec<Tensor<f32>> = pictures.iter().map(|picture| tensor(&bundle, picture)).collect();
+
+    let mut times: [Vec<f64>; 6] = Default::default();
+    for round in 0..rounds + FRAMES {
+        let frame = round % FRAMES;
+        pause();
+        let start = Instant::now();
+        let features = extractor.extract(&frames[frame]).unwrap();
+        let extracted = start.elapsed();
+        let retrieval = retriever.retrieve(&features, 0).unwrap();
+        let retrieved = start.elapsed();
+        let anomaly = scorer.score(&retrieval, &options).unwrap();
+        drop((features, retrieval, anomaly));
+        let total = start.elapsed();
+        let [spinning, waiting] = plain.each_mut().map(|plain| plain.run(&tensors[frame]));
+        // The first round over the frames warms up.
+        if round >= FRAMES {
+            let parts = [extracted, retrieved - extracted, total - retrieved, total, spinning, waiting];
+            times.iter_mut().zip(parts).for_each(|(times, part)| times.push(part.as_secs_f64() * 1e3));
+        }
+    }
+    let [features, retrieve, score, total, plain_spinning, plain_waiting] = times.map(median);
+    Times { features, retrieve, score, total, plain_spinning, plain_waiting }
+}
+
+/// Lets threads that spin after one contestant's turn go to sleep, so that they do not take the next one's cores.
+fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// ONNX Runtime with its own defaults.
+struct Plain(Session);
+
+impl Plain {
+    fn new(bundle: &Bundle, threads: usize, spinning: bool) -> Self {
+        let builder = Session::builder(load_runtime().unwrap()).unwrap();
+        let builder = builder.with_intra_threads(threads).unwrap().with_intra_op_spinning(spinning).unwrap();
+        Self({ builder }.commit_from_file(bundle.path().join(gstanomaly::bundle::GRAPH)).unwrap())
+    }
+
+    fn run(&mut self, input: &Tensor<f32>) -> Duration {
+        pause();
+        let start = Instant::now();
+        drop(self.0.run(ort::inputs![input]).unwrap());
+        start.elapsed()
+    }
+}
+
+fn tensor(bundle: &Bundle, picture: &Picture) -> Tensor<f32> {
+    let spec = &bundle.manifest().input;
+    let mut values = vec![0.0; spec.len()];
+    let mut preprocessor = Preprocessor::new(picture.info(), spec, None).unwrap();
+    preprocessor.run(&picture.frame().unwrap(), &mut values).unwrap();
+    Tensor::from_array(([1usize, 3, SIDE as usize, SIDE as usize], values)).unwrap()
+}

@@ -1,0 +1,118 @@
+//! Each kernel at the sizes that it has in use.
+//!
+//!     cargo bench --bench kernels
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use gstanomaly::kernels::blur::Gaussian;
+use gstanomaly::kernels::components::Components;
+use gstanomaly::kernels::histogram::{Blocks, Comparison, Query};
+use gstanomaly::kernels::resize::Bilinear;
+use gstanomaly::kernels::top::sum_of_largest;
+use gstanomaly::kernels::windowed::{self, Shape};
+use half::f16;
+use std::hint::black_box;
+
+/// As many as MVTec AD's bottle has.
+const REFERENCES: usize = 209;
+const NEIGHBOURS: usize = 10;
+
+/// Values 0..1 from a seed.
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 24) as f32
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// A query against 10 of 209 references, others each time, so that they come from memory as they do in use.
+fn windowed_search(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("windowed");
+    for (height, channels, window) in
+        [(80, 24, 3), (40, 40, 3), (40, 40, 1), (20, 112, 1), (80, 256, 3), (40, 512, 1)]
+    {
+        let shape = Shape { height, width: height, channels };
+        let query = noise(1, shape.len());
+        let one: Vec<f16> = noise(2, shape.len()).into_iter().map(f16::from_f32).collect();
+        let bank = one.repeat(REFERENCES);
+        let references: Vec<&[f16]> = bank.chunks_exact(shape.len()).collect();
+        let mut distances = vec![0.0; shape.places()];
+        let mut first = 0;
+        // Multiplications, but for the borders.
+        group.throughput(Throughput::Elements((NEIGHBOURS * window * window * shape.len()) as u64));
+        group.bench_function(format!("{height}x{height}x{channels} window {window}"), |bencher| {
+            bencher.iter(|| {
+                first = (first + 67) % REFERENCES;
+                let chosen: Vec<&[f16]> =
+                    (0..NEIGHBOURS).map(|i| references[(first + i * 19) % REFERENCES]).collect();
+                windowed::distances(&query, &chosen, shape, window, &mut distances);
+                black_box(&distances);
+            });
+        });
+    }
+}
+
+fn maps(criterion: &mut Criterion) {
+    let map = noise(3, 320 * 320);
+    let mut blur = Gaussian::new(33, 4.0);
+    let mut work = map.clone();
+    criterion.bench_function("blur 320x320 side 33", |bencher| {
+        bencher.iter(|| {
+            work.copy_from_slice(&map);
+            blur.run(&mut work, 320);
+        });
+    });
+
+    let sources: Vec<Vec<f32>> = (0..=NEIGHBOURS as u64).map(|i| noise(10 + i, 80 * 80)).collect();
+    let sources: Vec<&[f32]> = sources.iter().map(Vec::as_slice).collect();
+    let mut wide = vec![0.0; 320 * 320];
+    let mut resize = Bilinear::new((80, 80), (320, 320));
+    criterion.bench_function("resize 80x80 to 320x320", |bencher| {
+        bencher.iter(|| resize.run(sources[0], &mut wide))
+    });
+    criterion.bench_function("resize 11 maps 80x80 to 320x320, largest", |bencher| {
+        bencher.iter(|| resize.run_max(&sources, &mut wide));
+    });
+
+    let mut smooth = map.clone();
+    blur.run(&mut smooth, 320);
+    let mut scratch = Vec::new();
+    criterion.bench_function("sum of the largest 512 of 320x320", |bencher| {
+        bencher.iter(|| sum_of_largest(black_box(&smooth), 512, &mut scratch));
+    });
+
+    let mut components = Components::default();
+    let mean = smooth.iter().sum::<f32>() / smooth.len() as f32;
+    criterion.bench_function("components of half of 320x320", |bencher| {
+        bencher.iter(|| components.find(black_box(&smooth), 320, mean).len());
+    });
+}
+
+fn global_retrieval(criterion: &mut Criterion) {
+    let blocks = Blocks { map: (80, 80), side: 5, codes: 12 };
+    let maps: Vec<Vec<u8>> = (0..REFERENCES as u64)
+        .map(|i| noise(100 + i, 80 * 80).into_iter().map(|v| (v * 12.0) as u8).collect())
+        .collect();
+    let mut references = vec![0.0; REFERENCES * blocks.len()];
+    for (codes, histograms) in maps.iter().zip(references.chunks_exact_mut(blocks.len())) {
+        blocks.histograms(codes, histograms);
+    }
+    let comparison = Comparison::new(blocks, &references, 1e-8, 20);
+    let mut query = Query::default();
+    criterion.bench_function("histograms and comparison with 209", |bencher| {
+        bencher.iter_batched_ref(
+            || (vec![0.0; blocks.len()], Vec::with_capacity(REFERENCES)),
+            |(histograms, distances)| {
+                blocks.histograms(black_box(&maps[0]), histograms);
+                comparison.distances(histograms, &mut query, distances);
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(kernels, windowed_search, maps, global_retrieval);
+criterion_main!(kernels);

@@ -1,0 +1,46 @@
+//! The types in which features of references are kept.
+
+use half::f16;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// A type of stored features: f16 as a rule, f32 where exact numbers count more than memory. Sums are in f32 either way.
+pub trait Element: Copy + Send + Sync {
+    /// The value.
+    fn to_f32(self) -> f32;
+
+    /// Eight values from `from` on.
+    ///
+    /// # Safety
+    /// They must lie there, and the processor must have AVX2 and F16C.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn load8(from: *const Self) -> __m256;
+}
+
+impl Element for f16 {
+    fn to_f32(self) -> f32 {
+        f16::to_f32(self)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx2,f16c")]
+    unsafe fn load8(from: *const Self) -> __m256 {
+        // SAFETY: eight values of two bytes lie there, and the load needs no alignment.
+        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
+    }
+}
+
+impl Element for f32 {
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn load8(from: *const Self) -> __m256 {
+        // SAFETY: eight values lie there, and the load needs no alignment.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+}
