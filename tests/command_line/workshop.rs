@@ -149,7 +149,7 @@ pub fn good(seed: u64) -> RgbImage {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        let noise = (state % 24) as u8;
+        let noise = (state >> 32 & 7) as u8;
         let thread = if (x / 4 + y / 4) % 2 == 0 { 90 } else { 130 };
         Rgb([thread + noise, thread + noise / 2, thread])
     })

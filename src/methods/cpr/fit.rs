@@ -59,7 +59,9 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let layers: Vec<(&str, Shape)> = names.iter().map(String::as_str).zip(shapes.iter().copied()).collect();
     // Checked before the work, with the number of images that there are at most.
     let draft = options.apply(Params::new(images.len(), scales, false))?;
-    draft.check(&input).map_err(Error::Setting)?;
+    // Of few images all are neighbours, which is said when it is known how many can be read.
+    let possible = Params { neighbours: draft.neighbours.min(images.len()), ..draft.clone() };
+    possible.check(&input).map_err(Error::Setting)?;
     let codes = draft.global.codes;
 
     let zones = ForegroundParams::default();
