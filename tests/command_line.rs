@@ -12,6 +12,7 @@ mod prediction;
 mod workshop;
 
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 use workshop::{Workshop, read_json};
 
 #[test]
@@ -22,6 +23,10 @@ fn fit_and_eval() {
     assert!(fitted.stdout.contains("learned from 12 images"), "{}", fitted.stdout);
     fitted.says(&["filling the bank: 12", "note: foreground: "]);
     assert_eq!(shop.entries("."), ["cloth", "cloth.bundle"]);
+    for name in shop.entries("cloth.bundle") {
+        let mode = shop.path("cloth.bundle").join(&name).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o444, 0o444, "everybody may read {name}");
+    }
 
     let manifest = shop.manifest("cloth.bundle");
     assert_eq!((&manifest["name"], &manifest["training"]["dataset"]), (&"cloth".into(), &"cloth".into()));

@@ -78,6 +78,9 @@ impl Staging {
             safetensors::SafeTensorError::IoError(e) => Error::io(&path, e),
             other => Error::file(&path, other.to_string()),
         })?;
+        // It is written for its owner alone, and a bundle is for everybody.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(&path, mode).map_err(|e| Error::io(&path, e))?;
         sync(&path)
     }
 

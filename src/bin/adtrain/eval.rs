@@ -41,8 +41,8 @@ Examples:
   adtrain eval --model bottle.bundle --data bottle
   adtrain eval --model bottle.bundle --data bottle --json result.json --report report.html
 
-A mask has the size of its image; what is not black in it is defective. Maps and masks are compared at the size at
-which the network sees the image. Where some defective images have masks, those without do not count for the pixel
+A mask has the size of its image; what is not black in it is defective. Maps and masks are compared at the size at \
+which the network sees the image. Where some defective images have masks, those without do not count for the pixel \
 metrics.";
 
 /// What was measured.

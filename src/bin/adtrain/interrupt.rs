@@ -20,7 +20,17 @@ pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }
 
+/// Somebody wanted to stop; what was written so far stays.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
 /// An error if somebody wants to stop.
-pub fn check() -> gstanomaly::Result<()> {
-    if requested() { Err(gstanomaly::Error::Interrupted) } else { Ok(()) }
+pub fn check() -> anyhow::Result<()> {
+    if requested() { Err(Interrupted.into()) } else { Ok(()) }
+}
+
+/// Whether the work ended because somebody wanted it to.
+pub fn is_cause(error: &anyhow::Error) -> bool {
+    error.is::<Interrupted>() || matches!(error.downcast_ref(), Some(gstanomaly::Error::Interrupted))
 }

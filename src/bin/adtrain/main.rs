@@ -16,14 +16,14 @@ use clap::{Parser, Subcommand};
 use console::Console;
 use std::process::ExitCode;
 
-/// Finds defects from images of good parts alone: learn a bundle, measure it, try it.
+/// Find defects from images of good parts alone: learn a bundle, measure it, try it.
 #[derive(Debug, Parser)]
 #[command(name = "adtrain", version, after_help = EXAMPLES)]
 struct CommandLine {
     #[command(subcommand)]
     verb: Verb,
     /// Say nothing but results and errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 900)]
     quiet: bool,
 }
 
@@ -58,11 +58,8 @@ fn main() -> ExitCode {
         // Whoever reads the results has seen enough.
         Err(error) if console::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("adtrain: {error:#}");
-            match error.downcast_ref() {
-                Some(gstanomaly::Error::Interrupted) => ExitCode::from(INTERRUPTED),
-                _ => ExitCode::FAILURE,
-            }
+            eprintln!("adtrain: {}", console::describe(&error));
+            if interrupt::is_cause(&error) { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -45,7 +45,7 @@ Examples:
   adtrain predict --model bottle.bundle --out heatmaps bottle/test
   adtrain predict --model bottle.bundle --json line.mp4 > frames.jsonl
 
-A line has the path, the score, the score from 0 to 1 (0.5 is the threshold) and the decision, separated by tabs; a frame
+A line has the path, the score, the score from 0 to 1 (0.5 is the threshold) and the decision, separated by tabs; a frame \
 of a video is PATH#t=SECONDS. What cannot be read is reported and passed over, and the exit code is then 1.";
 
 /// Judges images and frames.
@@ -53,14 +53,13 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let mut cascade = arguments.hardware.open(&arguments.model)?;
     let mut folder = arguments.out.as_deref().map(Folder::create).transpose()?;
     let mut failures = 0;
-    let mut failed = |error: anyhow::Error| match error.downcast_ref() {
-        Some(gstanomaly::Error::Interrupted) => Err(error),
-        _ if console::is_broken_pipe(&error) => Err(error),
-        _ => {
-            eprintln!("adtrain: {error:#}");
-            failures += 1;
-            Ok(())
+    let mut failed = |error: anyhow::Error| {
+        if interrupt::is_cause(&error) || console::is_broken_pipe(&error) {
+            return Err(error);
         }
+        eprintln!("adtrain: {}", console::describe(&error));
+        failures += 1;
+        Ok(())
     };
     let mut found = Vec::new();
     for path in &arguments.paths {

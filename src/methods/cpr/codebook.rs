@@ -28,15 +28,17 @@ impl Default for KMeansParams {
 /// `count` centres, `[count, channels]`, of `vectors`, `[n, channels]`.
 ///
 /// Where there are fewer different vectors than centres (a blank image, say), the centres repeat some of them.
+/// Large sets take a while: `after_start` is called after every start, and may put an end to it.
 ///
 /// # Errors
-/// If there are no vectors or the clustering fails.
+/// If there are no vectors, the clustering fails or `after_start` does.
 pub fn kmeans(
     vectors: &[f32],
     channels: usize,
     count: usize,
     seed: u64,
     params: &KMeansParams,
+    mut after_start: impl FnMut() -> Result<()>,
 ) -> Result<Vec<f32>> {
     if vectors.is_empty() {
         return Err(Error::Fit("there are no features to cluster".into()));
@@ -47,15 +49,25 @@ pub fn kmeans(
     let rows = vectors.len() / channels;
     let observations = Array2::from_shape_vec((rows, channels), vectors.to_vec())
         .map_err(|e| Error::Fit(format!("features to cluster: {e}")))?;
-    let model = KMeans::params_with_rng(count, Xoshiro256Plus::seed_from_u64(seed))
-        .n_runs(params.restarts)
-        .max_n_iterations(params.iterations)
-        .tolerance(
-            (params.tolerance * mean_variance(&observations)).sqrt().max(f32::MIN_POSITIVE.into()) as f32
-        )
-        .fit(&DatasetBase::from(observations))
-        .map_err(|e| Error::Fit(format!("k-means of {rows} features: {e}")))?;
-    Ok(model.centroids().iter().copied().collect())
+    let tolerance = (params.tolerance * mean_variance(&observations)).sqrt().max(f32::MIN_POSITIVE.into());
+    let observations = DatasetBase::from(observations);
+    let mut random = Xoshiro256Plus::seed_from_u64(seed);
+    let mut best: Option<(f32, Vec<f32>)> = None;
+    for _ in 0..params.restarts.max(1) {
+        let model = KMeans::params_with_rng(count, random.clone())
+            .n_runs(1)
+            .max_n_iterations(params.iterations)
+            .tolerance(tolerance as f32)
+            .fit(&observations)
+            .map_err(|e| Error::Fit(format!("k-means of {rows} features: {e}")))?;
+        if best.as_ref().is_none_or(|(inertia, _)| model.inertia() < *inertia) {
+            best = Some((model.inertia(), model.centroids().iter().copied().collect()));
+        }
+        // Far enough that the starts share no numbers.
+        random.jump();
+        after_start()?;
+    }
+    Ok(best.map(|(_, centres)| centres).unwrap_or_default())
 }
 
 /// Mean of the channels' variances, so that what counts as converged does not depend on the backbone's scale.

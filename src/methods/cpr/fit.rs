@@ -66,7 +66,9 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
 
     let zones = ForegroundParams::default();
     let samples = draw(options, &mut images, layers[0], &zones, progress)?;
-    let centres = kmeans(&samples.all, layers[0].1.channels, codes, options.seed, &KMeansParams::default())?;
+    let clusterings = if options.foreground == Foreground::Off { 1 } else { 2 };
+    progress.stage("grouping the patches", clusterings * KMeansParams::default().restarts);
+    let centres = cluster(&samples, layers[0].1.channels, codes, options.seed, progress)?;
     let head = estimate_foreground(options, &samples, layers[0].1.channels, &zones, progress)?;
     drop(samples);
 
@@ -184,6 +186,19 @@ fn trim(vectors: &mut Vec<f32>, channels: usize, most: usize, random: &mut impl 
     }
 }
 
+fn cluster(
+    samples: &Samples,
+    channels: usize,
+    count: usize,
+    seed: u64,
+    progress: &mut dyn Progress,
+) -> Result<Vec<f32>> {
+    kmeans(&samples.all, channels, count, seed, &KMeansParams::default(), || {
+        progress.advance();
+        if progress.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+    })
+}
+
 fn estimate_foreground(
     options: &FitOptions,
     samples: &Samples,
@@ -194,7 +209,7 @@ fn estimate_foreground(
     if options.foreground == Foreground::Off {
         return Ok(None);
     }
-    let centres = kmeans(&samples.all, channels, 2, options.seed, &KMeansParams::default())?;
+    let centres = cluster(samples, channels, 2, options.seed, progress)?;
     let mut split = foreground::split(samples, &centres, channels);
     if options.foreground == Foreground::Auto {
         let found = split.contrast >= zones.contrast;
