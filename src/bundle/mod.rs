@@ -111,14 +111,21 @@ impl Bundle {
     /// # Errors
     /// As [`Network::load`].
     pub fn own_network(&self, device: Device, threads: usize) -> Result<SharedNetwork> {
+        // A library that is missing is no fault of the graph.
+        crate::network::load_runtime()?;
         let input = &self.manifest.input;
-        let network =
-            Network::load(&self.graph, (input.width, input.height), self.method.outputs(), device, threads)
-                .map_err(|e| match e {
-                Error::Runtime(problem) => Error::file(self.path.join(GRAPH), problem),
-                other => other,
-            })?;
+        let outputs = self.method.outputs();
+        let network = Network::load(&self.graph, (input.width, input.height), outputs, device, threads)
+            .map_err(|e| self.blame_graph(e))?;
         Ok(Arc::new(Mutex::new(network)))
+    }
+
+    /// Names the graph in what ONNX Runtime says of it.
+    pub(crate) fn blame_graph(&self, error: Error) -> Error {
+        match error {
+            Error::Runtime(problem) => Error::file(self.path.join(GRAPH), problem),
+            other => other,
+        }
     }
 
     /// Compares every file with the hash that the manifest lists.

@@ -124,7 +124,7 @@ impl FeatureExtractor {
     pub fn extract(&mut self, frame: &gst_video::VideoFrameRef<&gst::BufferRef>) -> Result<Features> {
         let (_, input) = self.input.extract_tensor_mut();
         self.preprocessor.run(frame, input)?;
-        let maps = lock(&self.network).run(&self.input)?;
+        let maps = lock(&self.network).run(&self.input).map_err(|e| self.bundle.blame_graph(e))?;
         Ok(Features { bundle: self.bundle.clone(), maps, geometry: *self.preprocessor.geometry() })
     }
 }

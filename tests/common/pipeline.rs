@@ -32,6 +32,7 @@ pub fn chain(bundle: &std::path::Path) -> String {
 
 /// A video format at 10 frames a second.
 pub fn info(format: gst_video::VideoFormat, width: u32, height: u32) -> gst_video::VideoInfo {
+    init();
     gst_video::VideoInfo::builder(format, width, height).fps((10, 1)).build().unwrap()
 }
 
