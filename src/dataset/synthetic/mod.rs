@@ -15,6 +15,7 @@ pub mod photometric;
 mod pictures;
 pub mod procedural;
 pub mod real;
+mod sheet;
 pub mod textures;
 mod warp;
 
@@ -22,6 +23,7 @@ pub use augment::LightParams;
 pub use params::{FillParams, MaskParams, SyntheticParams};
 pub use pictures::PictureLoader;
 pub use real::{RealDefect, RealDefects, RealParams};
+pub use sheet::{SynthesizeOptions, Written, synthesize};
 pub use textures::{BuiltinParams, BuiltinTextures, TextureFolder, TextureSource};
 
 use crate::error::{Error, Result};
