@@ -5,6 +5,7 @@
 
 mod images;
 mod masks;
+pub mod synthetic;
 mod video;
 
 pub use images::{IMAGE_EXTENSIONS, find_images, is_image, list_images};
