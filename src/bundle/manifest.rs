@@ -119,7 +119,7 @@ impl ScoreRange {
         let threshold = threshold.clamp(-Self::LARGEST, Self::LARGEST);
         // A threshold at or below the minimum still needs a scale with a direction.
         let half =
-            (threshold - min).max(threshold.abs() * 1e-3).max(f64::MIN_POSITIVE * 1e16).min(Self::LARGEST);
+            (threshold - min).max(threshold.abs() * 1e-3).clamp(f64::MIN_POSITIVE * 1e16, Self::LARGEST);
         Self { min: threshold - half, threshold, max: threshold + half }
     }
 
