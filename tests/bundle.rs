@@ -126,7 +126,7 @@ fn what_may_not_be_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     for name in [MANIFEST, GRAPH, BANK] {
         let bundle = Copy::of(square());
-        std::fs::set_permissions(bundle.file(name), PermissionsExt::from_mode(0o0)).unwrap();
+        std::fs::set_permissions(bundle.file(name), PermissionsExt::from_mode(0o000)).unwrap();
         if std::fs::read(bundle.file(name)).is_ok() {
             eprintln!("this user may read everything: not tested");
             return;
