@@ -65,13 +65,20 @@ impl InputSpec {
 /// A step of 8-bit values in 16 bits.
 const LEVEL: f32 = 257.0;
 
+/// A GstVideoConverter with the frame that it fills.
+#[derive(Debug)]
+struct Converter {
+    converter: gst_video::VideoConverter,
+    rgb: gst::Buffer,
+    rgb_info: gst_video::VideoInfo,
+}
+
 /// Turns frames of one format into input tensors; made anew when the caps change.
 #[derive(Debug)]
 pub struct Preprocessor {
     geometry: Geometry,
-    converter: gst_video::VideoConverter,
-    rgb: gst::Buffer,
-    rgb_info: gst_video::VideoInfo,
+    /// None where the frame already has the input's size and is RGB: the converter would only widen its values.
+    converter: Option<Converter>,
     scale: [f32; 3],
     offset: [f32; 3],
 }
@@ -99,20 +106,14 @@ impl Preprocessor {
     }
 
     fn with_geometry(info: &gst_video::VideoInfo, spec: &InputSpec, geometry: Geometry) -> Result<Self> {
-        let failed = |e: &dyn std::fmt::Display| {
-            Error::Frame(format!("{}x{} {}: {e}", info.width(), info.height(), info.format().to_str()))
-        };
-        let rgb_info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Argb64, spec.width, spec.height)
-            .fps(info.fps())
-            .interlace_mode(info.interlace_mode())
-            .build()
-            .map_err(|e| failed(&e))?;
-        let converter = gst_video::VideoConverter::new(info, &rgb_info, Some(conversion(&geometry)))
-            .map_err(|e| failed(&e))?;
-        let rgb = gst::Buffer::with_size(rgb_info.size()).map_err(|e| failed(&e))?;
+        let whole = Rect { x: 0, y: 0, width: spec.width, height: spec.height };
+        let unchanged =
+            geometry.source == whole && geometry.target == whole && geometry.frame == geometry.input;
+        let direct = unchanged && info.format() == gst_video::VideoFormat::Rgb;
+        let converter = if direct { None } else { Some(Converter::new(info, &geometry)?) };
         let scale = spec.std.map(|std| 1.0 / (LEVEL * std));
         let offset = std::array::from_fn(|c| -spec.mean[c] / spec.std[c]);
-        Ok(Self { geometry, converter, rgb, rgb_info, scale, offset })
+        Ok(Self { geometry, converter, scale, offset })
     }
 
     /// Where the input lies in the frame.
@@ -137,29 +138,67 @@ impl Preprocessor {
                 frame.height()
             )));
         }
-        let buffer = self.rgb.make_mut();
-        let mut rgb = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, &self.rgb_info)
-            .map_err(|e| Error::Frame(e.to_string()))?;
-        self.converter.frame_ref(frame, &mut rgb);
-        let pixels = rgb.plane_data(0).map_err(|e| Error::Frame(e.to_string()))?;
-        let width = self.rgb_info.width() as usize;
-        let stride = self.rgb_info.stride()[0] as usize;
-        let plane = width * self.rgb_info.height() as usize;
-        let (red, rest) = input.split_at_mut(plane);
-        let (green, blue) = rest.split_at_mut(plane);
-        let rows =
-            red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
-        for (((red, green), blue), row) in rows.zip(pixels.chunks(stride)) {
-            let places = red.iter_mut().zip(green).zip(blue);
-            for (((r, g), b), pixel) in places.zip(row.chunks_exact(8)) {
+        let width = self.geometry.input.0 as usize;
+        match &mut self.converter {
+            None => {
+                let pixels = frame.plane_data(0).map_err(|e| Error::Frame(e.to_string()))?;
+                let rows = pixels.chunks(frame.plane_stride()[0] as usize);
+                // A byte repeated is its value in 16 bits, which is what the converter makes of it.
+                let level = |pixel: &[u8], c: usize| u16::from_ne_bytes([pixel[c]; 2]);
+                fill::<3>(rows, width, (&self.scale, &self.offset), level, input);
+            }
+            Some(Converter { converter, rgb, rgb_info }) => {
+                let mut rgb = gst_video::VideoFrameRef::from_buffer_ref_writable(rgb.make_mut(), rgb_info)
+                    .map_err(|e| Error::Frame(e.to_string()))?;
+                converter.frame_ref(frame, &mut rgb);
+                let pixels = rgb.plane_data(0).map_err(|e| Error::Frame(e.to_string()))?;
+                let rows = pixels.chunks(rgb_info.stride()[0] as usize);
                 // Alpha, red, green, blue, each in the machine's byte order.
-                let value = |c: usize| f32::from(u16::from_ne_bytes([pixel[2 * c], pixel[2 * c + 1]]));
-                *r = value(1) * self.scale[0] + self.offset[0];
-                *g = value(2) * self.scale[1] + self.offset[1];
-                *b = value(3) * self.scale[2] + self.offset[2];
+                let level = |pixel: &[u8], c: usize| u16::from_ne_bytes([pixel[2 * c + 2], pixel[2 * c + 3]]);
+                fill::<8>(rows, width, (&self.scale, &self.offset), level, input);
             }
         }
         Ok(())
+    }
+}
+
+impl Converter {
+    fn new(info: &gst_video::VideoInfo, geometry: &Geometry) -> Result<Self> {
+        let failed = |e: &dyn std::fmt::Display| {
+            Error::Frame(format!("{}x{} {}: {e}", info.width(), info.height(), info.format().to_str()))
+        };
+        let (width, height) = geometry.input;
+        let rgb_info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Argb64, width, height)
+            .fps(info.fps())
+            .interlace_mode(info.interlace_mode())
+            .build()
+            .map_err(|e| failed(&e))?;
+        let converter = gst_video::VideoConverter::new(info, &rgb_info, Some(conversion(geometry)))
+            .map_err(|e| failed(&e))?;
+        let rgb = gst::Buffer::with_size(rgb_info.size()).map_err(|e| failed(&e))?;
+        Ok(Self { converter, rgb, rgb_info })
+    }
+}
+
+/// Fills the planes of `input`, `[3, height, width]`, from `rows` of pixels of `BYTES` bytes; `level` gives a channel's 16-bit value.
+fn fill<'a, const BYTES: usize>(
+    rows: impl Iterator<Item = &'a [u8]>,
+    width: usize,
+    (scale, offset): (&[f32; 3], &[f32; 3]),
+    level: impl Fn(&[u8], usize) -> u16,
+    input: &mut [f32],
+) {
+    let (red, rest) = input.split_at_mut(input.len() / 3);
+    let (green, blue) = rest.split_at_mut(rest.len() / 2);
+    let planes =
+        red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
+    for (((red, green), blue), row) in planes.zip(rows) {
+        let places = red.iter_mut().zip(green).zip(blue);
+        for (((r, g), b), pixel) in places.zip(row.as_chunks::<BYTES>().0) {
+            *r = f32::from(level(pixel, 0)) * scale[0] + offset[0];
+            *g = f32::from(level(pixel, 1)) * scale[1] + offset[1];
+            *b = f32::from(level(pixel, 2)) * scale[2] + offset[2];
+        }
     }
 }
 
@@ -220,5 +259,29 @@ mod tests {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Picture;
+
+    #[test]
+    fn pixels_taken_as_they_are_equal_converted_ones() {
+        gst::init().unwrap();
+        let rgb: Vec<u8> = (0..32 * 32 * 3).map(|i| (i * 7 % 256) as u8).collect();
+        let spec = InputSpec { width: 32, height: 32, fit: Fit::Stretch, mean: [127.0; 3], std: [128.0; 3] };
+        let picture = Picture::from_rgb(32, 32, &rgb).unwrap();
+        let mut direct = Preprocessor::new(picture.info(), &spec, None).unwrap();
+        assert!(direct.converter.is_none());
+        let converter = Some(Converter::new(picture.info(), direct.geometry()).unwrap());
+        let mut converted =
+            Preprocessor { converter, ..Preprocessor::new(picture.info(), &spec, None).unwrap() };
+        let (mut found, mut expected) = (vec![0.0; spec.len()], vec![0.0; spec.len()]);
+        direct.run(&picture.frame().unwrap(), &mut found).unwrap();
+        converted.run(&picture.frame().unwrap(), &mut expected).unwrap();
+        assert_eq!(found, expected);
+        assert!((found[0] - (0.0 - 127.0) / 128.0).abs() < 1e-6);
     }
 }
