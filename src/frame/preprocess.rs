@@ -260,12 +260,6 @@ mod tests {
             }
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::Picture;
 
     #[test]
     fn pixels_taken_as_they_are_equal_converted_ones() {
