@@ -266,7 +266,7 @@ mod tests {
         gst::init().unwrap();
         let rgb: Vec<u8> = (0..32 * 32 * 3).map(|i| (i * 7 % 256) as u8).collect();
         let spec = InputSpec { width: 32, height: 32, fit: Fit::Stretch, mean: [127.0; 3], std: [128.0; 3] };
-        let picture = Picture::from_rgb(32, 32, &rgb).unwrap();
+        let picture = crate::frame::Picture::from_rgb(32, 32, &rgb).unwrap();
         let mut direct = Preprocessor::new(picture.info(), &spec, None).unwrap();
         assert!(direct.converter.is_none());
         let converter = Some(Converter::new(picture.info(), direct.geometry()).unwrap());
