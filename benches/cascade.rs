@@ -190,9 +190,10 @@ fn measure(path: &Path, rounds: usize, threads: usize) -> Times {
     Times { features, retrieve, score, total, plain_spinning, plain_waiting }
 }
 
-/// Lets threads that spin after one contestant's turn go to sleep, so that they do not take the next one's cores.
+/// Lets threads that spin after one contestant's turn go to sleep, so that they do not take the next one's cores: ONNX Runtime's
+/// own do for more than ten milliseconds.
 fn pause() {
-    std::thread::sleep(Duration::from_millis(5));
+    std::thread::sleep(Duration::from_millis(25));
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -69,7 +69,7 @@ fn maps(criterion: &mut Criterion) {
     let sources: Vec<Vec<f32>> = (0..=NEIGHBOURS as u64).map(|i| noise(10 + i, 80 * 80)).collect();
     let sources: Vec<&[f32]> = sources.iter().map(Vec::as_slice).collect();
     let mut wide = vec![0.0; 320 * 320];
-    let mut resize = Bilinear::new((80, 80), (320, 320));
+    let resize = Bilinear::new((80, 80), (320, 320));
     criterion.bench_function("resize 80x80 to 320x320", |bencher| {
         bencher.iter(|| resize.run(sources[0], &mut wide))
     });

@@ -1,15 +1,22 @@
 //! Separable Gaussian blur with a reflected border (`c b | a b c`, the edge pixel not repeated).
 
+use super::parallel::{self, Buffer};
 use super::simd::wide;
-use rayon::prelude::*;
 
-/// Columns that are summed together, so that their sums stay in registers.
+/// Columns whose sums along a row are computed together, so that they stay in registers.
 const LANES: usize = 64;
+/// The same across rows, for as many rows together: a value that is read once counts for each of them.
+const ACROSS: usize = 16;
+const TOGETHER: usize = 4;
+/// Rows of a part of the work, to be shared out evenly.
+const ROWS: usize = 20;
 
 /// A Gaussian kernel of odd side with its buffers.
 #[derive(Clone, Debug)]
 pub struct Gaussian {
     weights: Vec<f32>,
+    /// The weights between zeros, for rows that are computed together.
+    padded: Vec<f32>,
     rows: Vec<f32>,
 }
 
@@ -27,7 +34,10 @@ impl Gaussian {
         let weights: Vec<f64> =
             (0..side).map(|i| (-0.5 * ((i as f64 - reach) / sigma).powi(2)).exp()).collect();
         let sum: f64 = weights.iter().sum();
-        Self { weights: weights.iter().map(|w| (w / sum) as f32).collect(), rows: Vec::new() }
+        let weights: Vec<f32> = weights.iter().map(|w| (w / sum) as f32).collect();
+        let mut padded = vec![0.0; weights.len() + 2 * (TOGETHER - 1)];
+        padded[TOGETHER - 1..][..weights.len()].copy_from_slice(&weights);
+        Self { weights, padded, rows: Vec::new() }
     }
 
     /// Blurs `map`, `[height, width]`, in place.
@@ -35,35 +45,60 @@ impl Gaussian {
     /// # Panics
     /// If the length of `map` is not a multiple of `width`.
     pub fn run(&mut self, map: &mut [f32], width: usize) {
-        assert!(
-            width > 0 && map.len().is_multiple_of(width),
-            "a map of width {width} cannot have {} values",
-            map.len()
-        );
-        let (height, reach) = (map.len() / width, self.weights.len() / 2);
-        let weights = &self.weights;
-        self.rows.resize(map.len(), 0.0);
-        self.rows
-            .par_chunks_exact_mut(width)
-            .zip(map.par_chunks_exact(width))
-            .with_min_len(16)
-            .for_each_init(
-                || vec![0.0; width + 2 * reach],
-                |padded, (out, row)| {
-                    padded[reach..reach + width].copy_from_slice(row);
-                    for i in 1..=reach {
-                        padded[reach - i] = row[reflect(-(i as isize), width)];
-                        padded[reach + width - 1 + i] = row[reflect((width - 1 + i) as isize, width)];
-                    }
-                    along(padded, weights, out);
-                },
-            );
-        let rows = &self.rows;
-        map.par_chunks_exact_mut(width).enumerate().with_min_len(16).for_each(|(y, out)| {
-            let first = y as isize - reach as isize;
-            across(rows, width, height, first, weights, out);
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.clear();
+        rows.extend_from_slice(map);
+        parallel::each(rows.chunks_mut(ROWS * width), |rows| self.along_rows(rows, width));
+        parallel::each(map.chunks_mut(ROWS * width).enumerate(), |(band, out)| {
+            self.across_rows(&rows, width, band * ROWS, out);
         });
+        self.rows = rows;
     }
+
+    /// The first half of a blur: blurs every one of `rows`, `[n, width]`, along itself.
+    ///
+    /// # Panics
+    /// If the length of `rows` is not a multiple of `width`.
+    pub fn along_rows(&self, rows: &mut [f32], width: usize) {
+        check(rows, width);
+        let reach = self.weights.len() / 2;
+        let mut padded = Buffer::new(width + 2 * reach);
+        for row in rows.chunks_exact_mut(width) {
+            padded[reach..reach + width].copy_from_slice(row);
+            for i in 1..=reach {
+                padded[reach - i] = row[reflect(-(i as isize), width)];
+                padded[reach + width - 1 + i] = row[reflect((width - 1 + i) as isize, width)];
+            }
+            along(&padded, &self.weights, row);
+        }
+    }
+
+    /// The second half: blurs `rows`, `[height, width]`, across, and fills `out` with the rows of the result from `first` on, as
+    /// many as it holds.
+    ///
+    /// # Panics
+    /// If a length is not a multiple of `width`.
+    pub fn across_rows(&self, rows: &[f32], width: usize, first: usize, out: &mut [f32]) {
+        check(rows, width);
+        check(out, width);
+        let (height, reach) = (rows.len() / width, self.weights.len() / 2);
+        let mut places = vec![0; self.weights.len() + TOGETHER - 1];
+        for (group, out) in out.chunks_mut(TOGETHER * width).enumerate() {
+            let top = (first + group * TOGETHER) as isize - reach as isize;
+            for (place, y) in places.iter_mut().zip(top..) {
+                *place = reflect(y, height) * width;
+            }
+            across(rows, width, &places, &self.padded, out);
+        }
+    }
+}
+
+fn check(map: &[f32], width: usize) {
+    assert!(
+        width > 0 && map.len().is_multiple_of(width),
+        "a map of width {width} cannot have {} values",
+        map.len()
+    );
 }
 
 /// The place inside `0..length` that a reflected border shows at `i`.
@@ -98,27 +133,36 @@ wide! {
 }
 
 wide! {
-    fn across(rows: &[f32], width: usize, height: usize, first: isize, weights: &[f32], out: &mut [f32]) {
-        let mut x = 0;
-        while x < width {
-            let lanes = LANES.min(width - x);
-            let mut sums = [0f32; LANES];
-            for (k, &weight) in weights.iter().enumerate() {
-                let row = reflect(first + k as isize, height) * width + x;
-                if lanes == LANES {
-                    let source = &rows[row..row + LANES];
-                    for (sum, &value) in sums.iter_mut().zip(source) {
-                        *sum += weight * value;
-                    }
-                } else {
-                    for (sum, &value) in sums.iter_mut().zip(&rows[row..row + lanes]) {
-                        *sum += weight * value;
-                    }
-                }
+    /// One group of rows of the result, `[up to TOGETHER, width]`, from the rows that begin at `places`.
+    fn across(rows: &[f32], width: usize, places: &[usize], weights: &[f32], out: &mut [f32]) {
+        let whole = width / ACROSS * ACROSS;
+        for x in (0..whole).step_by(ACROSS) {
+            let [mut first, mut second, mut third, mut fourth] = [[0f32; ACROSS]; TOGETHER];
+            // The second row of the group begins one row further down: it has the weight of the row before.
+            for (&place, weights) in places.iter().zip(weights.windows(TOGETHER)) {
+                let source = &rows[place + x..place + x + ACROSS];
+                add(weights[3], source, &mut first);
+                add(weights[2], source, &mut second);
+                add(weights[1], source, &mut third);
+                add(weights[0], source, &mut fourth);
             }
-            out[x..x + lanes].copy_from_slice(&sums[..lanes]);
-            x += lanes;
+            for (out, sums) in out.chunks_exact_mut(width).zip([&first, &second, &third, &fourth]) {
+                out[x..x + ACROSS].copy_from_slice(sums);
+            }
         }
+        let weights = &weights[TOGETHER - 1..];
+        for (i, out) in out.chunks_exact_mut(width).enumerate() {
+            for (x, out) in out.iter_mut().enumerate().skip(whole) {
+                *out = places[i..].iter().zip(weights).map(|(&place, weight)| weight * rows[place + x]).sum();
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add(weight: f32, source: &[f32], sums: &mut [f32; ACROSS]) {
+    for (sum, &value) in sums.iter_mut().zip(source) {
+        *sum += weight * value;
     }
 }
 

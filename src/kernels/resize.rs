@@ -2,8 +2,8 @@
 //!
 //! Source position `max(0, (i + 0.5) * n_in / n_out - 0.5)`, the neighbour clamped to the last row or column.
 
+use super::parallel::{self, Buffer};
 use super::simd::wide;
-use rayon::prelude::*;
 
 /// One axis: for every output place the two source places and the weight of the second.
 #[derive(Clone, Debug)]
@@ -25,34 +25,26 @@ impl Axis {
     }
 }
 
-/// Resizes maps of one size to another; keeps its buffers from call to call.
+/// Resizes maps of one size to another.
 #[derive(Clone, Debug)]
 pub struct Bilinear {
     from: (usize, usize),
     to: (usize, usize),
     rows: Axis,
     columns: Axis,
-    /// Source rows brought to the output's width.
-    widened: Vec<f32>,
 }
 
 impl Bilinear {
     /// From `(height, width)` to `(height, width)`, all at least 1.
     pub fn new(from: (usize, usize), to: (usize, usize)) -> Self {
-        Self {
-            from,
-            to,
-            rows: Axis::new(from.0, to.0),
-            columns: Axis::new(from.1, to.1),
-            widened: Vec::new(),
-        }
+        Self { from, to, rows: Axis::new(from.0, to.0), columns: Axis::new(from.1, to.1) }
     }
 
     /// Resizes `source`, `[from]`, into `target`, `[to]`.
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn run(&mut self, source: &[f32], target: &mut [f32]) {
+    pub fn run(&self, source: &[f32], target: &mut [f32]) {
         self.run_max(&[source], target);
     }
 
@@ -60,31 +52,79 @@ impl Bilinear {
     ///
     /// # Panics
     /// If there is no source or a length does not fit.
-    pub fn run_max(&mut self, sources: &[&[f32]], target: &mut [f32]) {
-        let (height, width) = self.from;
-        let size = height * width;
-        assert!(!sources.is_empty() && sources.iter().all(|s| s.len() == size), "sources of {:?}", self.from);
+    pub fn run_max(&self, sources: &[&[f32]], target: &mut [f32]) {
+        parallel::each(self.parts(sources, target), Part::run);
+    }
+
+    /// The parts of [`Bilinear::run_max`], to be shared out together with other work.
+    ///
+    /// # Panics
+    /// If the length of `target` does not fit.
+    pub fn parts<'a>(
+        &'a self,
+        sources: &'a [&'a [f32]],
+        target: &'a mut [f32],
+    ) -> impl ExactSizeIterator<Item = Part<'a>> + Send {
         assert_eq!(target.len(), self.to.0 * self.to.1, "target of {:?}", self.to);
-        self.widened.resize(sources.len() * height * self.to.1, 0.0);
-        let (columns, rows) = (&self.columns, &self.rows);
-        let to_width = self.to.1;
-        self.widened.par_chunks_exact_mut(to_width).enumerate().with_min_len(32).for_each(|(row, wide)| {
-            let source = &sources[row / height][row % height * width..][..width];
-            widen(source, &columns.first, &columns.second, &columns.weight, wide);
-        });
-        let widened = &self.widened;
-        target.par_chunks_exact_mut(to_width).enumerate().with_min_len(16).for_each(|(y, out)| {
-            let (first, second, weight) = (rows.first[y] as usize, rows.second[y] as usize, rows.weight[y]);
+        let bands = target.chunks_mut(ROWS * self.to.1).enumerate();
+        bands.map(move |(band, target)| Part { resize: self, sources, first: band * ROWS, target })
+    }
+
+    /// Fills `target` with the rows of the result from `first` on, as many as it holds.
+    ///
+    /// # Panics
+    /// If there is no source, a length does not fit or there are fewer rows.
+    pub fn fill_rows(&self, sources: &[&[f32]], first: usize, target: &mut [f32]) {
+        let (from_width, to_width) = (self.from.1, self.to.1);
+        let fits = sources.iter().all(|source| source.len() == self.from.0 * from_width);
+        assert!(fits && !sources.is_empty(), "sources of {:?}", self.from);
+        let count = target.len() / to_width;
+        assert!(target.len().is_multiple_of(to_width) && first + count <= self.to.0, "rows of {:?}", self.to);
+        if count == 0 {
+            return;
+        }
+        // The source rows in use, brought to the target's width.
+        let (top, bottom) = (self.rows.first[first] as usize, self.rows.second[first + count - 1] as usize);
+        let height = bottom + 1 - top;
+        let mut widened = Buffer::new(sources.len() * height * to_width);
+        for (source, widened) in sources.iter().zip(widened.chunks_exact_mut(height * to_width)) {
+            let rows = source[top * from_width..(bottom + 1) * from_width].chunks_exact(from_width);
+            for (row, wide) in rows.zip(widened.chunks_exact_mut(to_width)) {
+                widen(row, &self.columns.first, &self.columns.second, &self.columns.weight, wide);
+            }
+        }
+        for (y, out) in (first..).zip(target.chunks_exact_mut(to_width)) {
+            let (above, below) = (self.rows.first[y] as usize - top, self.rows.second[y] as usize - top);
+            let weight = self.rows.weight[y];
             for (k, map) in widened.chunks_exact(height * to_width).enumerate() {
                 let (above, below) =
-                    (&map[first * to_width..][..to_width], &map[second * to_width..][..to_width]);
+                    (&map[above * to_width..][..to_width], &map[below * to_width..][..to_width]);
                 if k == 0 {
                     mix(above, below, weight, out);
                 } else {
                     mix_max(above, below, weight, out);
                 }
             }
-        });
+        }
+    }
+}
+
+/// Rows of a part: few enough to share out evenly, so many that widened source rows are used often.
+const ROWS: usize = 32;
+
+/// Some rows of a resized map.
+#[derive(Debug)]
+pub struct Part<'a> {
+    resize: &'a Bilinear,
+    sources: &'a [&'a [f32]],
+    first: usize,
+    target: &'a mut [f32],
+}
+
+impl Part<'_> {
+    /// Fills its rows of the target.
+    pub fn run(self) {
+        self.resize.fill_rows(self.sources, self.first, self.target);
     }
 }
 
@@ -135,7 +175,7 @@ mod tests {
             values in proptest::collection::vec(0f32..1.0, 12), h in 1usize..40, w in 1usize..40,
         ) {
             let mut out = vec![0.0; h * w];
-            let mut resize = Bilinear::new((3, 4), (h, w));
+            let resize = Bilinear::new((3, 4), (h, w));
             resize.run(&values, &mut out);
             let (low, high) = values.iter().fold((1f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
             prop_assert!(out.iter().all(|&v| v >= low - 1e-6 && v <= high + 1e-6));

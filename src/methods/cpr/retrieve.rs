@@ -3,11 +3,13 @@
 use super::{Cpr, LocalBank};
 use crate::error::{Error, Result};
 use crate::kernels::histogram::Query;
-use crate::kernels::resize::Bilinear;
-use crate::kernels::windowed;
+use crate::kernels::parallel;
+use crate::kernels::resize::{self, Bilinear};
+use crate::kernels::windowed::{self, Search, Shape};
 use crate::methods::{DistanceMap, Neighbour, Retrieve, Retrieved};
 use crate::network::FeatureMap;
 use crate::pool::{Pool, Pooled};
+use half::f16;
 use std::sync::Arc;
 
 /// One stream's state.
@@ -42,22 +44,71 @@ impl CprRetrieve {
         self.cpr.comparison.distances(&self.histograms, &mut self.query, &mut self.distances);
         let all = self.distances.iter().enumerate().filter(|(index, _)| Some(*index) != exclude);
         let mut found: Vec<Neighbour> = all.map(|(index, &distance)| Neighbour { index, distance }).collect();
-        found.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index)));
-        found.truncate(count);
+        let order =
+            |a: &Neighbour, b: &Neighbour| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index));
+        if count < found.len() {
+            found.select_nth_unstable_by(count, order);
+            found.truncate(count);
+        }
+        found.sort_unstable_by(order);
         found
     }
 
-    /// F*: the largest foreground weight of the query and its neighbours at each pixel of the input.
-    fn foreground(&mut self, query: &[f32], neighbours: &[Neighbour]) -> Option<Pooled<Vec<f32>>> {
-        let bank = self.cpr.foreground.as_ref()?;
-        let size = self.cpr.finest().places();
-        let mut maps = vec![query];
-        maps.extend(neighbours.iter().map(|neighbour| &bank[neighbour.index * size..][..size]));
+    /// The distance maps of the scales, and F*: the largest foreground weight of the frame and its neighbours at each pixel of the
+    /// input. All of it is shared out at once, so that threads wake up once a frame.
+    fn compare(
+        &self,
+        local: &[FeatureMap],
+        foreground: Option<&FeatureMap>,
+        neighbours: &[Neighbour],
+    ) -> Compared {
+        let references: Vec<Vec<&[f16]>> = self
+            .cpr
+            .scales
+            .iter()
+            .map(|scale| neighbours.iter().map(|n| scale.map(n.index)).collect())
+            .collect();
+        let searches: Vec<Search<'_, f16>> = local
+            .iter()
+            .zip(&references)
+            .zip(&self.cpr.scales)
+            .map(|((query, references), scale)| {
+                Search::new(query.floats(), references, scale.shape, scale.window)
+            })
+            .collect();
+        let mut distances: Vec<DistanceMap> =
+            self.cpr.scales.iter().zip(&self.maps).map(|(scale, pool)| scale.empty_distances(pool)).collect();
+        let own = foreground.zip(self.cpr.foreground.as_ref());
+        let sources: Vec<&[f32]> = own.map_or_else(Vec::new, |(query, bank)| {
+            let size = self.cpr.finest().places();
+            let others = neighbours.iter().map(|neighbour| &bank[neighbour.index * size..][..size]);
+            std::iter::once(query.floats()).chain(others).collect()
+        });
         let pixels = self.cpr.input.0 * self.cpr.input.1;
-        let mut weights = self.foregrounds.take(|| vec![0.0; pixels]);
-        self.widen.run_max(&maps, &mut weights);
-        Some(weights)
+        let mut weights = own.map(|_| self.foregrounds.take(|| vec![0.0; pixels]));
+
+        let mut parts: Vec<Part<'_>> = Vec::new();
+        for (search, map) in searches.iter().zip(&mut distances) {
+            parts.extend(search.parts(&mut map.values).map(Part::Search));
+        }
+        if let Some(weights) = &mut weights {
+            parts.extend(self.widen.parts(&sources, weights).map(Part::Foreground));
+        }
+        parallel::each(parts.into_iter(), |part| match part {
+            Part::Search(part) => part.run(),
+            Part::Foreground(part) => part.run(),
+        });
+        (distances, weights)
     }
+}
+
+/// Distance maps and foreground weights.
+type Compared = (Vec<DistanceMap>, Option<Pooled<Vec<f32>>>);
+
+/// What one thread does at a time.
+enum Part<'a> {
+    Search(windowed::Part<'a, f16>),
+    Foreground(resize::Part<'a>),
 }
 
 impl Retrieve for CprRetrieve {
@@ -81,26 +132,19 @@ impl Retrieve for CprRetrieve {
         if neighbours.is_empty() {
             return Err(Error::Features("there is no normal image to compare with".into()));
         }
-        let distances = local
-            .iter()
-            .zip(&cpr.scales)
-            .zip(&self.maps)
-            .map(|((map, scale), pool)| scale.distances(map.floats(), &neighbours, pool))
-            .collect();
-        let foreground =
-            if cpr.params.foreground { self.foreground(rest[1].floats(), &neighbours) } else { None };
+        let (distances, foreground) = self.compare(local, rest.get(1), &neighbours);
         Ok(Retrieved { distances, neighbours, foreground })
     }
 }
 
 impl LocalBank {
-    fn distances(&self, query: &[f32], neighbours: &[Neighbour], pool: &Pool<Vec<f32>>) -> DistanceMap {
-        let shape = self.shape;
-        let patches = self.patches.values();
-        let references: Vec<_> =
-            neighbours.iter().map(|n| &patches[n.index * shape.len()..][..shape.len()]).collect();
-        let mut values = pool.take(|| vec![0.0; shape.places()]);
-        windowed::distances(query, &references, shape, self.window, &mut values);
-        DistanceMap { height: shape.height, width: shape.width, values }
+    /// The patches of reference `index`.
+    fn map(&self, index: usize) -> &[f16] {
+        &self.patches.values()[index * self.shape.len()..][..self.shape.len()]
+    }
+
+    fn empty_distances(&self, pool: &Pool<Vec<f32>>) -> DistanceMap {
+        let Shape { height, width, .. } = self.shape;
+        DistanceMap { height, width, values: pool.take(|| vec![0.0; height * width]) }
     }
 }

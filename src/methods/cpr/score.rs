@@ -3,6 +3,7 @@
 use super::Cpr;
 use crate::error::{Error, Result};
 use crate::kernels::blur::Gaussian;
+use crate::kernels::parallel;
 use crate::kernels::resize::Bilinear;
 use crate::kernels::simd::wide;
 use crate::kernels::top::sum_of_largest;
@@ -23,6 +24,8 @@ pub(super) struct CprScore {
     blur: Gaussian,
     sum: Vec<f32>,
     refined: Vec<f32>,
+    /// The map blurred along its rows.
+    rows: Vec<f32>,
     largest: Vec<f32>,
     maps: Pool<Vec<f32>>,
 }
@@ -40,6 +43,7 @@ impl CprScore {
             blur: Gaussian::new(cpr.params.blur_side, cpr.params.blur_sigma),
             sum: vec![0.0; places],
             refined: vec![0.0; places],
+            rows: vec![0.0; cpr.input.0 * cpr.input.1],
             largest: Vec::new(),
             maps: Pool::default(),
             shapes,
@@ -54,23 +58,34 @@ impl Score for CprScore {
             return Err(Error::Features("the distances are not those of this CPR bundle".into()));
         }
         self.sum.copy_from_slice(&retrieved.distances[0].values);
-        for (map, refine) in retrieved.distances[1..].iter().zip(&mut self.refine) {
-            refine.run(&map.values, &mut self.refined);
+        for (map, refine) in retrieved.distances[1..].iter().zip(&self.refine) {
+            refine.fill_rows(&[&map.values], 0, &mut self.refined);
             add(&self.refined, &mut self.sum);
         }
         let pixels = self.pixels;
         let mut map = self.maps.take(|| vec![0.0; pixels]);
-        self.widen.run(&self.sum, &mut map);
-        for weights in
-            retrieved.foreground.as_ref().map(|weights| weights.as_slice()).into_iter().chain(weight)
-        {
-            multiply(weights, &mut map);
-        }
-        self.blur.run(&mut map, self.width);
+        let weights: Vec<&[f32]> =
+            retrieved.foreground.as_ref().map(|own| own.as_slice()).into_iter().chain(weight).collect();
+        // Row by row as far as possible, while a row is in the cache; the blur across needs all rows.
+        let Self { sum, widen, blur, rows, width, .. } = self;
+        let band = ROWS * *width;
+        parallel::each(rows.chunks_mut(band).enumerate(), |(i, rows)| {
+            widen.fill_rows(&[sum], i * ROWS, rows);
+            for weights in &weights {
+                multiply(&weights[i * band..][..rows.len()], rows);
+            }
+            blur.along_rows(rows, *width);
+        });
+        parallel::each(map.chunks_mut(band).enumerate(), |(i, out)| {
+            blur.across_rows(rows, *width, i * ROWS, out)
+        });
         let score = sum_of_largest(&map, self.top, &mut self.largest);
         Ok((map, score))
     }
 }
+
+/// Rows of the map that a thread works on at a time.
+const ROWS: usize = 20;
 
 wide! {
     fn add(from: &[f32], to: &mut [f32]) {
