@@ -1,7 +1,8 @@
 //! GstVideoConverter to RGB at the network's size, then `(x - mean) / std` per channel.
 //!
-//! The converter's output has 16 bits a channel: into 8 bits it converts Y'CbCr with so few bits that frames come out two
-//! to four levels darker than the same picture in RGB, and its scores differ by as much as the good ones are large.
+//! A frame is first scaled in its own format, plane by plane, then its colours are converted with 16 bits a channel. The
+//! converter doing both at once scales with coefficients of so few bits that brightness depends on the frame's size, and
+//! into 8 bits it converts Y'CbCr two to four levels too dark.
 
 use super::{Fit, Geometry, Rect};
 use crate::error::{Error, Result};
@@ -69,16 +70,18 @@ const LEVEL: f32 = 257.0;
 #[derive(Debug)]
 struct Converter {
     converter: gst_video::VideoConverter,
-    rgb: gst::Buffer,
-    rgb_info: gst_video::VideoInfo,
+    buffer: gst::Buffer,
+    info: gst_video::VideoInfo,
 }
 
 /// Turns frames of one format into input tensors; made anew when the caps change.
 #[derive(Debug)]
 pub struct Preprocessor {
     geometry: Geometry,
-    /// None where the frame already has the input's size and is RGB: the converter would only widen its values.
-    converter: Option<Converter>,
+    /// None where the frame already has the input's size.
+    scaler: Option<Converter>,
+    /// None where the frame is RGB: the converter would only widen its values.
+    colours: Option<Converter>,
     scale: [f32; 3],
     offset: [f32; 3],
 }
@@ -109,11 +112,13 @@ impl Preprocessor {
         let whole = Rect { x: 0, y: 0, width: spec.width, height: spec.height };
         let unchanged =
             geometry.source == whole && geometry.target == whole && geometry.frame == geometry.input;
-        let direct = unchanged && info.format() == gst_video::VideoFormat::Rgb;
-        let converter = if direct { None } else { Some(Converter::new(info, &geometry)?) };
+        let scaler = if unchanged { None } else { Some(Converter::scaling(info, &geometry)?) };
+        let scaled = scaler.as_ref().map_or(info, |scaler| &scaler.info);
+        let rgb = scaled.format() == gst_video::VideoFormat::Rgb;
+        let colours = if rgb { None } else { Some(Converter::to_rgb(scaled)?) };
         let scale = spec.std.map(|std| 1.0 / (LEVEL * std));
         let offset = std::array::from_fn(|c| -spec.mean[c] / spec.std[c]);
-        Ok(Self { geometry, converter, scale, offset })
+        Ok(Self { geometry, scaler, colours, scale, offset })
     }
 
     /// Where the input lies in the frame.
@@ -138,46 +143,91 @@ impl Preprocessor {
                 frame.height()
             )));
         }
-        let width = self.geometry.input.0 as usize;
-        match &mut self.converter {
-            None => {
-                let pixels = frame.plane_data(0).map_err(|e| Error::Frame(e.to_string()))?;
-                let rows = pixels.chunks(frame.plane_stride()[0] as usize);
-                // A byte repeated is its value in 16 bits, which is what the converter makes of it.
-                let level = |pixel: &[u8], c: usize| u16::from_ne_bytes([pixel[c]; 2]);
-                fill::<3>(rows, width, (&self.scale, &self.offset), level, input);
-            }
-            Some(Converter { converter, rgb, rgb_info }) => {
-                let mut rgb = gst_video::VideoFrameRef::from_buffer_ref_writable(rgb.make_mut(), rgb_info)
-                    .map_err(|e| Error::Frame(e.to_string()))?;
-                converter.frame_ref(frame, &mut rgb);
-                let pixels = rgb.plane_data(0).map_err(|e| Error::Frame(e.to_string()))?;
-                let rows = pixels.chunks(rgb_info.stride()[0] as usize);
-                // Alpha, red, green, blue, each in the machine's byte order.
-                let level = |pixel: &[u8], c: usize| u16::from_ne_bytes([pixel[2 * c + 2], pixel[2 * c + 3]]);
-                fill::<8>(rows, width, (&self.scale, &self.offset), level, input);
+        match &mut self.scaler {
+            None => convert_colours(&mut self.colours, frame, (&self.scale, &self.offset), input),
+            Some(scaler) => {
+                let scaled = scaler.run(frame)?;
+                convert_colours(&mut self.colours, &scaled, (&self.scale, &self.offset), input)
             }
         }
-        Ok(())
     }
 }
 
 impl Converter {
-    fn new(info: &gst_video::VideoInfo, geometry: &Geometry) -> Result<Self> {
-        let failed = |e: &dyn std::fmt::Display| {
-            Error::Frame(format!("{}x{} {}: {e}", info.width(), info.height(), info.format().to_str()))
-        };
+    /// Scales frames of the format `info` as `geometry` says.
+    fn scaling(info: &gst_video::VideoInfo, geometry: &Geometry) -> Result<Self> {
         let (width, height) = geometry.input;
-        let rgb_info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Argb64, width, height)
+        let target = gst_video::VideoInfo::builder(info.format(), width, height)
             .fps(info.fps())
             .interlace_mode(info.interlace_mode())
-            .build()
-            .map_err(|e| failed(&e))?;
-        let converter = gst_video::VideoConverter::new(info, &rgb_info, Some(conversion(geometry)))
-            .map_err(|e| failed(&e))?;
-        let rgb = gst::Buffer::with_size(rgb_info.size()).map_err(|e| failed(&e))?;
-        Ok(Self { converter, rgb, rgb_info })
+            .colorimetry(&info.colorimetry())
+            .chroma_site(info.chroma_site())
+            .build();
+        Self::new(info, target, conversion(geometry))
     }
+
+    /// Converts the colours of frames of the format `info` to RGB of 16 bits.
+    fn to_rgb(info: &gst_video::VideoInfo) -> Result<Self> {
+        let target =
+            gst_video::VideoInfo::builder(gst_video::VideoFormat::Argb64, info.width(), info.height())
+                .fps(info.fps())
+                .interlace_mode(info.interlace_mode())
+                .build();
+        let mut config = gst_video::VideoConverterConfig::new();
+        config.set_dither_method(gst_video::VideoDitherMethod::None);
+        Self::new(info, target, config)
+    }
+
+    fn new(
+        info: &gst_video::VideoInfo,
+        target: Result<gst_video::VideoInfo, glib::BoolError>,
+        config: gst_video::VideoConverterConfig,
+    ) -> Result<Self> {
+        let failed = |e: glib::BoolError| {
+            Error::Frame(format!("{}x{} {}: {e}", info.width(), info.height(), info.format().to_str()))
+        };
+        let target = target.map_err(failed)?;
+        let converter = gst_video::VideoConverter::new(info, &target, Some(config)).map_err(failed)?;
+        let buffer = gst::Buffer::with_size(target.size()).map_err(failed)?;
+        Ok(Self { converter, buffer, info: target })
+    }
+
+    /// Converts a frame into this converter's own.
+    fn run(&mut self, frame: &VideoFrame<'_>) -> Result<gst_video::VideoFrameRef<&mut gst::BufferRef>> {
+        let mut target =
+            gst_video::VideoFrameRef::from_buffer_ref_writable(self.buffer.make_mut(), &self.info)
+                .map_err(|e| Error::Frame(e.to_string()))?;
+        self.converter.frame_ref(frame, &mut target);
+        Ok(target)
+    }
+}
+
+type VideoFrame<'a> = gst_video::VideoFrameRef<&'a gst::BufferRef>;
+
+/// Fills `input`, `[3, height, width]`, from a frame of the input's size.
+fn convert_colours(
+    colours: &mut Option<Converter>,
+    frame: &VideoFrame<'_>,
+    normalisation: (&[f32; 3], &[f32; 3]),
+    input: &mut [f32],
+) -> Result<()> {
+    let unreadable = |e: glib::BoolError| Error::Frame(e.to_string());
+    let width = frame.width() as usize;
+    match colours {
+        None => {
+            let rows = frame.plane_data(0).map_err(unreadable)?.chunks(frame.plane_stride()[0] as usize);
+            // A byte repeated is its value in 16 bits, which is what the converter makes of it.
+            fill::<3>(rows, width, normalisation, |pixel, c| u16::from_ne_bytes([pixel[c]; 2]), input);
+        }
+        Some(colours) => {
+            let rgb = colours.run(frame)?;
+            let rows = rgb.plane_data(0).map_err(unreadable)?.chunks(rgb.plane_stride()[0] as usize);
+            // Alpha, red, green, blue, each in the machine's byte order.
+            let level = |pixel: &[u8], c: usize| u16::from_ne_bytes([pixel[2 * c + 2], pixel[2 * c + 3]]);
+            fill::<8>(rows, width, normalisation, level, input);
+        }
+    }
+    Ok(())
 }
 
 /// Fills the planes of `input`, `[3, height, width]`, from `rows` of pixels of `BYTES` bytes; `level` gives a channel's 16-bit value.
@@ -268,10 +318,10 @@ mod tests {
         let spec = InputSpec { width: 32, height: 32, fit: Fit::Stretch, mean: [127.0; 3], std: [128.0; 3] };
         let picture = crate::frame::Picture::from_rgb(32, 32, &rgb).unwrap();
         let mut direct = Preprocessor::new(picture.info(), &spec, None).unwrap();
-        assert!(direct.converter.is_none());
-        let converter = Some(Converter::new(picture.info(), direct.geometry()).unwrap());
+        assert!(direct.colours.is_none() && direct.scaler.is_none());
+        let colours = Some(Converter::to_rgb(picture.info()).unwrap());
         let mut converted =
-            Preprocessor { converter, ..Preprocessor::new(picture.info(), &spec, None).unwrap() };
+            Preprocessor { colours, ..Preprocessor::new(picture.info(), &spec, None).unwrap() };
         let (mut found, mut expected) = (vec![0.0; spec.len()], vec![0.0; spec.len()]);
         direct.run(&picture.frame().unwrap(), &mut found).unwrap();
         converted.run(&picture.frame().unwrap(), &mut expected).unwrap();
