@@ -112,10 +112,14 @@ impl Preprocessor {
         let whole = Rect { x: 0, y: 0, width: spec.width, height: spec.height };
         let unchanged =
             geometry.source == whole && geometry.target == whole && geometry.frame == geometry.input;
-        let scaler = if unchanged { None } else { Some(Converter::scaling(info, &geometry)?) };
+        let packed = is_packed_yuv(info);
+        let scaler = if unchanged || packed { None } else { Some(Converter::scaling(info, &geometry)?) };
         let scaled = scaler.as_ref().map_or(info, |scaler| &scaler.info);
-        let rgb = scaled.format() == gst_video::VideoFormat::Rgb;
-        let colours = if rgb { None } else { Some(Converter::to_rgb(scaled)?) };
+        let colours = match scaled.format() {
+            gst_video::VideoFormat::Rgb => None,
+            _ if packed => Some(Converter::to_rgb(info, conversion(&geometry), geometry.input)?),
+            _ => Some(Converter::to_rgb(scaled, no_dithering(), geometry.input)?),
+        };
         let scale = spec.std.map(|std| 1.0 / (LEVEL * std));
         let offset = std::array::from_fn(|c| -spec.mean[c] / spec.std[c]);
         Ok(Self { geometry, scaler, colours, scale, offset })
@@ -166,15 +170,16 @@ impl Converter {
         Self::new(info, target, conversion(geometry))
     }
 
-    /// Converts the colours of frames of the format `info` to RGB of 16 bits.
-    fn to_rgb(info: &gst_video::VideoInfo) -> Result<Self> {
-        let target =
-            gst_video::VideoInfo::builder(gst_video::VideoFormat::Argb64, info.width(), info.height())
-                .fps(info.fps())
-                .interlace_mode(info.interlace_mode())
-                .build();
-        let mut config = gst_video::VideoConverterConfig::new();
-        config.set_dither_method(gst_video::VideoDitherMethod::None);
+    /// Converts frames of the format `info` to RGB of 16 bits and the size (width, height).
+    fn to_rgb(
+        info: &gst_video::VideoInfo,
+        config: gst_video::VideoConverterConfig,
+        (width, height): (u32, u32),
+    ) -> Result<Self> {
+        let target = gst_video::VideoInfo::builder(gst_video::VideoFormat::Argb64, width, height)
+            .fps(info.fps())
+            .interlace_mode(info.interlace_mode())
+            .build();
         Self::new(info, target, config)
     }
 
@@ -202,9 +207,21 @@ impl Converter {
     }
 }
 
+fn no_dithering() -> gst_video::VideoConverterConfig {
+    let mut config = gst_video::VideoConverterConfig::new();
+    config.set_dither_method(gst_video::VideoDitherMethod::None);
+    config
+}
+
+/// YUY2 and its like: GStreamer 1.22 cannot scale them in their own format where luma and chroma need different numbers of taps.
+fn is_packed_yuv(info: &gst_video::VideoInfo) -> bool {
+    let format = info.format_info();
+    format.is_yuv() && format.n_planes() == 1 && format.w_sub().get(1).is_some_and(|&sub| sub > 0)
+}
+
 type VideoFrame<'a> = gst_video::VideoFrameRef<&'a gst::BufferRef>;
 
-/// Fills `input`, `[3, height, width]`, from a frame of the input's size.
+/// Fills `input`, `[3, height, width]`, from a scaled frame.
 fn convert_colours(
     colours: &mut Option<Converter>,
     frame: &VideoFrame<'_>,
@@ -212,15 +229,16 @@ fn convert_colours(
     input: &mut [f32],
 ) -> Result<()> {
     let unreadable = |e: glib::BoolError| Error::Frame(e.to_string());
-    let width = frame.width() as usize;
     match colours {
         None => {
+            let width = frame.width() as usize;
             let rows = frame.plane_data(0).map_err(unreadable)?.chunks(frame.plane_stride()[0] as usize);
             // A byte repeated is its value in 16 bits, which is what the converter makes of it.
             fill::<3>(rows, width, normalisation, |pixel, c| u16::from_ne_bytes([pixel[c]; 2]), input);
         }
         Some(colours) => {
             let rgb = colours.run(frame)?;
+            let width = rgb.width() as usize;
             let rows = rgb.plane_data(0).map_err(unreadable)?.chunks(rgb.plane_stride()[0] as usize);
             // Alpha, red, green, blue, each in the machine's byte order.
             let level = |pixel: &[u8], c: usize| u16::from_ne_bytes([pixel[2 * c + 2], pixel[2 * c + 3]]);
@@ -254,9 +272,8 @@ fn fill<'a, const BYTES: usize>(
 
 /// Bilinear scaling (antialiased where it shrinks), no dithering: the same pixels give the same tensor.
 fn conversion(geometry: &Geometry) -> gst_video::VideoConverterConfig {
-    let mut config = gst_video::VideoConverterConfig::new();
+    let mut config = no_dithering();
     config.set_resampler_method(gst_video::VideoResamplerMethod::Linear);
-    config.set_dither_method(gst_video::VideoDitherMethod::None);
     let Geometry { source, target, .. } = geometry;
     config.set_src_x(source.x as i32);
     config.set_src_y(source.y as i32);
@@ -319,7 +336,7 @@ mod tests {
         let picture = crate::frame::Picture::from_rgb(32, 32, &rgb).unwrap();
         let mut direct = Preprocessor::new(picture.info(), &spec, None).unwrap();
         assert!(direct.colours.is_none() && direct.scaler.is_none());
-        let colours = Some(Converter::to_rgb(picture.info()).unwrap());
+        let colours = Some(Converter::to_rgb(picture.info(), no_dithering(), (32, 32)).unwrap());
         let mut converted =
             Preprocessor { colours, ..Preprocessor::new(picture.info(), &spec, None).unwrap() };
         let (mut found, mut expected) = (vec![0.0; spec.len()], vec![0.0; spec.len()]);
