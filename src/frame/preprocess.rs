@@ -1,8 +1,7 @@
 //! GstVideoConverter to RGB at the network's size, then `(x - mean) / std` per channel.
 //!
-//! A frame is first scaled in its own format, plane by plane, then its colours are converted with 16 bits a channel. The
-//! converter doing both at once scales with coefficients of so few bits that brightness depends on the frame's size, and
-//! into 8 bits it converts Y'CbCr two to four levels too dark.
+//! Colours are converted to 16 bits a channel first and the frame is scaled then. With 8 bits GstVideoConverter makes Y'CbCr
+//! two to four levels too dark, and scales with coefficients of so few bits that brightness depends on the frame's size.
 
 use super::{Fit, Geometry, Rect};
 use crate::error::{Error, Result};
@@ -78,10 +77,10 @@ struct Converter {
 #[derive(Debug)]
 pub struct Preprocessor {
     geometry: Geometry,
+    /// None where the frame is RGB of the input's size: the converter would only widen its values.
+    colours: Option<Converter>,
     /// None where the frame already has the input's size.
     scaler: Option<Converter>,
-    /// None where the frame is RGB: the converter would only widen its values.
-    colours: Option<Converter>,
     scale: [f32; 3],
     offset: [f32; 3],
 }
@@ -112,13 +111,11 @@ impl Preprocessor {
         let whole = Rect { x: 0, y: 0, width: spec.width, height: spec.height };
         let unchanged =
             geometry.source == whole && geometry.target == whole && geometry.frame == geometry.input;
-        let packed = is_packed_yuv(info);
-        let scaler = if unchanged || packed { None } else { Some(Converter::scaling(info, &geometry)?) };
-        let scaled = scaler.as_ref().map_or(info, |scaler| &scaler.info);
-        let colours = match scaled.format() {
-            gst_video::VideoFormat::Rgb => None,
-            _ if packed => Some(Converter::to_rgb(info, conversion(&geometry), geometry.input)?),
-            _ => Some(Converter::to_rgb(scaled, no_dithering(), geometry.input)?),
+        let direct = unchanged && info.format() == gst_video::VideoFormat::Rgb;
+        let colours = if direct { None } else { Some(Converter::to_rgb(info)?) };
+        let scaler = match &colours {
+            Some(colours) if !unchanged => Some(Converter::scaling(&colours.info, &geometry)?),
+            _ => None,
         };
         let scale = spec.std.map(|std| 1.0 / (LEVEL * std));
         let offset = std::array::from_fn(|c| -spec.mean[c] / spec.std[c]);
@@ -147,13 +144,24 @@ impl Preprocessor {
                 frame.height()
             )));
         }
-        match &mut self.scaler {
-            None => convert_colours(&mut self.colours, frame, (&self.scale, &self.offset), input),
-            Some(scaler) => {
-                let scaled = scaler.run(frame)?;
-                convert_colours(&mut self.colours, &scaled, (&self.scale, &self.offset), input)
-            }
+        let unreadable = |e: glib::BoolError| Error::Frame(e.to_string());
+        let normalisation = (&self.scale, &self.offset);
+        let width = self.geometry.input.0 as usize;
+        let Some(colours) = &mut self.colours else {
+            let rows = frame.plane_data(0).map_err(unreadable)?.chunks(frame.plane_stride()[0] as usize);
+            // A byte repeated is its value in 16 bits, which is what the converter makes of it.
+            fill::<3>(rows, width, normalisation, |pixel, c| u16::from_ne_bytes([pixel[c]; 2]), input);
+            return Ok(());
+        };
+        let mut rgb = colours.run(frame)?;
+        if let Some(scaler) = &mut self.scaler {
+            rgb = scaler.run(&rgb)?;
         }
+        let rows = rgb.plane_data(0).map_err(unreadable)?.chunks(rgb.plane_stride()[0] as usize);
+        // Alpha, red, green, blue, each in the machine's byte order.
+        let level = |pixel: &[u8], c: usize| u16::from_ne_bytes([pixel[2 * c + 2], pixel[2 * c + 3]]);
+        fill::<8>(rows, width, normalisation, level, input);
+        Ok(())
     }
 }
 
@@ -170,17 +178,14 @@ impl Converter {
         Self::new(info, target, conversion(geometry))
     }
 
-    /// Converts frames of the format `info` to RGB of 16 bits and the size (width, height).
-    fn to_rgb(
-        info: &gst_video::VideoInfo,
-        config: gst_video::VideoConverterConfig,
-        (width, height): (u32, u32),
-    ) -> Result<Self> {
-        let target = gst_video::VideoInfo::builder(gst_video::VideoFormat::Argb64, width, height)
-            .fps(info.fps())
-            .interlace_mode(info.interlace_mode())
-            .build();
-        Self::new(info, target, config)
+    /// Converts the colours of frames of the format `info` to RGB of 16 bits.
+    fn to_rgb(info: &gst_video::VideoInfo) -> Result<Self> {
+        let target =
+            gst_video::VideoInfo::builder(gst_video::VideoFormat::Argb64, info.width(), info.height())
+                .fps(info.fps())
+                .interlace_mode(info.interlace_mode())
+                .build();
+        Self::new(info, target, no_dithering())
     }
 
     fn new(
@@ -213,40 +218,7 @@ fn no_dithering() -> gst_video::VideoConverterConfig {
     config
 }
 
-/// YUY2 and its like: GStreamer 1.22 cannot scale them in their own format where luma and chroma need different numbers of taps.
-fn is_packed_yuv(info: &gst_video::VideoInfo) -> bool {
-    let format = info.format_info();
-    format.is_yuv() && format.n_planes() == 1 && format.w_sub().get(1).is_some_and(|&sub| sub > 0)
-}
-
 type VideoFrame<'a> = gst_video::VideoFrameRef<&'a gst::BufferRef>;
-
-/// Fills `input`, `[3, height, width]`, from a scaled frame.
-fn convert_colours(
-    colours: &mut Option<Converter>,
-    frame: &VideoFrame<'_>,
-    normalisation: (&[f32; 3], &[f32; 3]),
-    input: &mut [f32],
-) -> Result<()> {
-    let unreadable = |e: glib::BoolError| Error::Frame(e.to_string());
-    match colours {
-        None => {
-            let width = frame.width() as usize;
-            let rows = frame.plane_data(0).map_err(unreadable)?.chunks(frame.plane_stride()[0] as usize);
-            // A byte repeated is its value in 16 bits, which is what the converter makes of it.
-            fill::<3>(rows, width, normalisation, |pixel, c| u16::from_ne_bytes([pixel[c]; 2]), input);
-        }
-        Some(colours) => {
-            let rgb = colours.run(frame)?;
-            let width = rgb.width() as usize;
-            let rows = rgb.plane_data(0).map_err(unreadable)?.chunks(rgb.plane_stride()[0] as usize);
-            // Alpha, red, green, blue, each in the machine's byte order.
-            let level = |pixel: &[u8], c: usize| u16::from_ne_bytes([pixel[2 * c + 2], pixel[2 * c + 3]]);
-            fill::<8>(rows, width, normalisation, level, input);
-        }
-    }
-    Ok(())
-}
 
 /// Fills the planes of `input`, `[3, height, width]`, from `rows` of pixels of `BYTES` bytes; `level` gives a channel's 16-bit value.
 fn fill<'a, const BYTES: usize>(
@@ -336,7 +308,7 @@ mod tests {
         let picture = crate::frame::Picture::from_rgb(32, 32, &rgb).unwrap();
         let mut direct = Preprocessor::new(picture.info(), &spec, None).unwrap();
         assert!(direct.colours.is_none() && direct.scaler.is_none());
-        let colours = Some(Converter::to_rgb(picture.info(), no_dithering(), (32, 32)).unwrap());
+        let colours = Some(Converter::to_rgb(picture.info()).unwrap());
         let mut converted =
             Preprocessor { colours, ..Preprocessor::new(picture.info(), &spec, None).unwrap() };
         let (mut found, mut expected) = (vec![0.0; spec.len()], vec![0.0; spec.len()]);
