@@ -1,7 +1,7 @@
 //! The hot loops that methods share.
 //!
 //! Each kernel is plain code that anyone can read; where the compiler needs telling that a wider instruction
-//! set is there, [`simd::wide`] compiles the same code once more for it and chooses at run time. Only the windowed
+//! set is there, `simd::wide` compiles the same code once more for it and chooses at run time. Only the windowed
 //! search is written by hand for an instruction set, and is tested against its plain form.
 
 pub mod blur;
