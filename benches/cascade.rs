@@ -53,7 +53,8 @@ fn main() {
     for (backbone, layers) in cases {
         for foreground in [Foreground::Off, Foreground::On] {
             let layers: Vec<String> = layers.iter().map(|&layer| layer.into()).collect();
-            let strides = backbone.layers(&layers).unwrap().map(|layer| layer.stride.to_string()).join("+");
+            let strides =
+                backbone.layers::<2>(&layers).unwrap().map(|layer| layer.stride.to_string()).join("+");
             let name = format!("{} {strides} foreground {foreground:?}", backbone.card.name).to_lowercase();
             if !words.is_empty() && !words.iter().any(|word| name.contains(word)) {
                 continue;

@@ -84,11 +84,11 @@ impl Backbone {
         Ok(Self { card, model })
     }
 
-    /// The layers called `names` (the card's default ones if there are none), finest first.
+    /// The `N` layers called `names` (the card's default ones if there are none), finest first.
     ///
     /// # Errors
-    /// If a name is unknown or not exactly two layers are named.
-    pub fn layers(&self, names: &[String]) -> Result<[Layer; 2]> {
+    /// If a name is unknown or not exactly `N` layers are named.
+    pub fn layers<const N: usize>(&self, names: &[String]) -> Result<[Layer; N]> {
         let names = if names.is_empty() { &self.card.default_layers } else { names };
         let known =
             || self.card.layers.iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -106,7 +106,7 @@ impl Backbone {
             .collect::<Result<Vec<_>>>()?;
         layers.sort_by_key(|layer| layer.stride);
         layers.try_into().map_err(|layers: Vec<_>| {
-            Error::Setting(format!("expected two layers of {}, found {}", known(), layers.len()))
+            Error::Setting(format!("expected {N} layers of {}, found {}", known(), layers.len()))
         })
     }
 }

@@ -127,7 +127,7 @@ fn check(backbone: &Backbone) -> anyhow::Result<()> {
         "the card's name '{}' must be letters, digits, - _ and .",
         card.name
     );
-    backbone.layers(&[])?;
+    backbone.layers::<2>(&[])?;
     let input = InputSpec {
         width: SIDE,
         height: SIDE,

@@ -3,7 +3,8 @@
 use crate::arguments::{self, FitArgument, ForegroundArgument, Hardware, Method};
 use crate::console::{self, Console};
 use crate::date;
-use gstanomaly::methods::cpr::{self, FitSummary};
+use gstanomaly::bundle::Manifest;
+use gstanomaly::methods::cpr;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
@@ -90,35 +91,41 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         scratch: folder_around(&arguments.out),
         date: date::today()?,
     };
-    let Method::Cpr = arguments.method;
-    let summary = cpr::fit(&options, &arguments.out, console)?;
+    let fit = match arguments.method {
+        Method::Cpr => cpr::fit,
+    };
+    let manifest = fit(&options, &arguments.out, console)?;
     console.finish();
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
         let result = json!({
-            "bundle": arguments.out, "seconds": seconds, "foreground": summary.foreground, "manifest": summary.manifest,
+            "bundle": arguments.out, "seconds": seconds, "foreground": manifest.params["foreground"], "manifest": manifest,
         });
         console::print(&format!("{result:#}"))
     } else {
-        console::print(&describe(&arguments.out, &summary, seconds))
+        console::print(&describe(&arguments.out, &manifest, seconds))
     }
 }
 
-fn describe(out: &Path, FitSummary { manifest, foreground }: &FitSummary, seconds: f64) -> String {
+fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
     let training = &manifest.training;
     let left_out = match training.skipped {
         0 => String::new(),
         skipped => format!(", {skipped} left out because they cannot be read"),
     };
+    let foreground = match manifest.params.get("foreground").and_then(serde_json::Value::as_bool) {
+        Some(true) => ", foreground on",
+        Some(false) => ", foreground off",
+        None => "",
+    };
     format!(
-        "{}: {} with {} at {}x{}, foreground {}, learned from {} images{left_out} in {seconds:.0} s\n\
+        "{}: {} with {} at {}x{}{foreground}, learned from {} images{left_out} in {seconds:.0} s\n\
          threshold {:.4}: {}",
         out.display(),
         manifest.method,
         manifest.backbone.name,
         manifest.input.width,
         manifest.input.height,
-        if *foreground { "on" } else { "off" },
         training.images,
         manifest.calibration.threshold,
         manifest.calibration.obtained,

@@ -31,23 +31,14 @@ const CLUSTERED: usize = 50_000;
 /// Images at most that calibrate the bundle; more would only make fitting slower.
 const CALIBRATED: usize = 1_000;
 
-/// What a fit has made.
-#[derive(Clone, Debug)]
-pub struct FitSummary {
-    /// The manifest as written.
-    pub manifest: Manifest,
-    /// Whether a foreground is estimated.
-    pub foreground: bool,
-}
-
-/// Fits a bundle to the good images of `options` and writes it to `out`.
+/// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.
 ///
 /// # Errors
 /// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`.
-pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<FitSummary> {
+pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
     let mut staging = Staging::new(out)?;
     let mut images = ImageSet::open(options, progress)?;
-    let layers = options.backbone.layers(&options.layers)?;
+    let layers = options.backbone.layers::<2>(&options.layers)?;
     let input = images.input().clone();
     let scales: Vec<Scale> = layers
         .iter()
@@ -120,8 +111,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         },
         files: Default::default(),
     };
-    let manifest = staging.commit(manifest)?;
-    Ok(FitSummary { manifest, foreground: params.foreground })
+    staging.commit(manifest)
 }
 
 /// First pass: patch vectors of the finest layer, drawn at random from all images and from the two zones.

@@ -16,7 +16,7 @@ pub mod foreground;
 pub mod heads;
 
 #[cfg(feature = "train")]
-pub use fit::{FitSummary, fit};
+pub use fit::fit;
 pub use params::{GlobalParams, Params, Scale};
 
 use crate::bundle::{Bank, Halves};
