@@ -26,6 +26,10 @@ const SIDE: u32 = 320;
 /// As many as MVTec AD's bottle has: the bank is larger than any cache.
 const REFERENCES: usize = 209;
 const FRAMES: usize = 16;
+/// Frames in a row that are measured.
+const STREAK: usize = 20;
+/// Frames before them that are not: threads of the contestant before may still spin, and caches hold what it left.
+const WARM_UP: usize = 10;
 
 fn main() {
     gst::init().unwrap();
@@ -168,10 +172,7 @@ fn measure(path: &Path, rounds: usize, threads: usize) -> Times {
     let mut plain = [true, false].map(|spinning| Plain::new(&bundle, threads, spinning));
     let tensors: Vec<Tensor<f32>> = pictures.iter().map(|picture| tensor(&bundle, picture)).collect();
 
-    let mut times: [Vec<f64>; 6] = Default::default();
-    for round in 0..rounds + FRAMES {
-        let frame = round % FRAMES;
-        pause();
+    let mut cascade = |frame: usize| {
         let start = Instant::now();
         let features = extractor.extract(&frames[frame]).unwrap();
         let extracted = start.elapsed();
@@ -180,21 +181,34 @@ fn measure(path: &Path, rounds: usize, threads: usize) -> Times {
         let anomaly = scorer.score(&retrieval, &options).unwrap();
         drop((features, retrieval, anomaly));
         let total = start.elapsed();
-        let [spinning, waiting] = plain.each_mut().map(|plain| plain.run(&tensors[frame]));
-        // The first round over the frames warms up.
-        if round >= FRAMES {
-            let parts = [extracted, retrieved - extracted, total - retrieved, total, spinning, waiting];
-            times.iter_mut().zip(parts).for_each(|(times, part)| times.push(part.as_secs_f64() * 1e3));
+        [extracted, retrieved - extracted, total - retrieved, total]
+    };
+
+    let mut times: [Vec<f64>; 6] = Default::default();
+    let (own, others) = times.split_at_mut(4);
+    for streak in 0..rounds.div_ceil(STREAK) {
+        let frames = || (0..WARM_UP + STREAK).map(|i| (i, (streak * STREAK + i) % FRAMES));
+        for (i, frame) in frames() {
+            let parts = cascade(frame);
+            if i >= WARM_UP {
+                own.iter_mut().zip(parts).for_each(|(times, part)| times.push(milliseconds(part)));
+            }
+        }
+        for (plain, times) in plain.iter_mut().zip(&mut *others) {
+            for (i, frame) in frames() {
+                let time = plain.run(&tensors[frame]);
+                if i >= WARM_UP {
+                    times.push(milliseconds(time));
+                }
+            }
         }
     }
     let [features, retrieve, score, total, plain_spinning, plain_waiting] = times.map(median);
     Times { features, retrieve, score, total, plain_spinning, plain_waiting }
 }
 
-/// Lets threads that spin after one contestant's turn go to sleep, so that they do not take the next one's cores: ONNX Runtime's
-/// own do for more than ten milliseconds.
-fn pause() {
-    std::thread::sleep(Duration::from_millis(25));
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -213,7 +227,6 @@ impl Plain {
     }
 
     fn run(&mut self, input: &Tensor<f32>) -> Duration {
-        pause();
         let start = Instant::now();
         drop(self.0.run(ort::inputs![input]).unwrap());
         start.elapsed()
