@@ -5,7 +5,7 @@
 #[path = "common/product.rs"]
 mod product;
 
-use gstanomaly::bundle::{BANK, Bundle, GRAPH, MANIFEST};
+use gstanomaly::bundle::{BANK, Bundle, FORMAT, GRAPH, MANIFEST};
 use gstanomaly::frame::Picture;
 use gstanomaly::methods::ScoreOptions;
 use product::{copy, defective, judge, scratch, square, wide};
@@ -59,9 +59,9 @@ fn refused(pointer: &str, value: Value, expected: &str) {
 
 #[test]
 fn other_formats_are_refused_with_what_to_do() {
-    refused("/format", json!(2), "use a newer gst-plugin-anomaly");
+    refused("/format", json!(FORMAT + 1), "use a newer gst-plugin-anomaly");
     refused("/format", json!(u32::MAX), "use a newer gst-plugin-anomaly");
-    refused("/format", json!(0), "fit the bundle again");
+    refused("/format", json!(FORMAT - 1), "fit the bundle again");
     for bad in [json!(-1), json!("1"), json!(1.5), json!(null), json!(u64::MAX)] {
         refused("/format", bad, "not a bundle's manifest");
     }

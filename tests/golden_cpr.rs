@@ -67,7 +67,7 @@ impl Heads {
     }
 }
 
-/// The method on a bank of these tensors.
+/// The method on a bank of these tensors; the local features are channel last.
 fn cpr(
     params: &Params,
     local: &[(&[f32], Shape)],
@@ -75,11 +75,13 @@ fn cpr(
     foreground: Option<&[f32]>,
 ) -> Arc<Cpr> {
     let n = params.references;
-    let halves: Vec<Vec<f16>> =
-        local.iter().map(|(v, _)| v.iter().map(|&v| f16::from_f32(v)).collect()).collect();
+    let planes = |(maps, s): &(&[f32], Shape)| -> Vec<f16> {
+        maps.chunks_exact(s.len()).flat_map(|map| windowed::planes(map, *s)).map(f16::from_f32).collect()
+    };
+    let halves: Vec<Vec<f16>> = local.iter().map(planes).collect();
     let mut tensors = Vec::new();
     for (i, (values, (_, s))) in halves.iter().zip(local).enumerate() {
-        let shape = vec![n, s.height, s.width, s.channels];
+        let shape = vec![n, s.height, s.channels, s.width];
         tensors.push((
             format!("local_{i}"),
             TensorView::new(Dtype::F16, shape, bytemuck::cast_slice(values)).unwrap(),
@@ -219,7 +221,9 @@ fn windowed_distances() {
     let Some(local) = Local::open() else { return };
     for (i, (name, shape, window)) in LOCAL_SCALES.into_iter().enumerate() {
         let expected = local.golden.floats(&format!("dist_{name}"));
-        let (query, references) = (&local.query[i], &local.references[i]);
+        let query = &local.query[i];
+        let maps = local.references[i].chunks_exact(shape.len());
+        let references: Vec<f32> = maps.flat_map(|map| windowed::planes(map, shape)).collect();
         let exact: Vec<&[f32]> = references.chunks_exact(shape.len()).collect();
         let mut found = vec![0.0; shape.places()];
         windowed::distances(query, &exact, shape, window, &mut found);

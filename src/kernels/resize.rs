@@ -25,6 +25,32 @@ impl Axis {
     }
 }
 
+/// The columns where the target is a whole number of times as wide: column `factor * i + phase` lies between two neighbours of column
+/// `i`, at the same place between them for every `i`.
+#[derive(Clone, Copy, Debug)]
+struct Phase {
+    /// 0: between the one before and `i`; 1: between `i` and the one after.
+    side: usize,
+    /// The weight of the second of the two.
+    weight: f32,
+}
+
+impl Phase {
+    fn all(from: usize, to: usize) -> Option<Vec<Self>> {
+        if !to.is_multiple_of(from) {
+            return None;
+        }
+        let factor = to / from;
+        let phase = |i: usize| {
+            // From the middle of the place before.
+            let position = (i as f64 + 0.5) / factor as f64 + 0.5;
+            let side = usize::from(position >= 1.0);
+            Self { side, weight: (position - side as f64) as f32 }
+        };
+        Some((0..factor).map(phase).collect())
+    }
+}
+
 /// Resizes maps of one size to another.
 #[derive(Clone, Debug)]
 pub struct Bilinear {
@@ -32,12 +58,14 @@ pub struct Bilinear {
     to: (usize, usize),
     rows: Axis,
     columns: Axis,
+    phases: Option<Vec<Phase>>,
 }
 
 impl Bilinear {
     /// From `(height, width)` to `(height, width)`, all at least 1.
     pub fn new(from: (usize, usize), to: (usize, usize)) -> Self {
-        Self { from, to, rows: Axis::new(from.0, to.0), columns: Axis::new(from.1, to.1) }
+        let (rows, columns) = (Axis::new(from.0, to.0), Axis::new(from.1, to.1));
+        Self { from, to, rows, columns, phases: Phase::all(from.1, to.1) }
     }
 
     /// Resizes `source`, `[from]`, into `target`, `[to]`.
@@ -75,14 +103,45 @@ impl Bilinear {
     /// # Panics
     /// If there is no source, a length does not fit or there are fewer rows.
     pub fn fill_rows(&self, sources: &[&[f32]], first: usize, target: &mut [f32]) {
-        let (from_width, to_width) = (self.from.1, self.to.1);
-        let fits = sources.iter().all(|source| source.len() == self.from.0 * from_width);
+        let to_width = self.to.1;
+        let fits = sources.iter().all(|source| source.len() == self.from.0 * self.from.1);
         assert!(fits && !sources.is_empty(), "sources of {:?}", self.from);
         let count = target.len() / to_width;
         assert!(target.len().is_multiple_of(to_width) && first + count <= self.to.0, "rows of {:?}", self.to);
         if count == 0 {
             return;
         }
+        match &self.phases {
+            Some(phases) => self.fill_by_phase(phases, sources, first, target),
+            None => self.fill_by_place(sources, first, target),
+        }
+    }
+
+    /// A row of the sources' height at a time, brought to the target's width phase by phase: vectors of neighbouring places need no
+    /// gathering then.
+    fn fill_by_phase(&self, phases: &[Phase], sources: &[&[f32]], first: usize, target: &mut [f32]) {
+        let (width, to_width) = (self.from.1, self.to.1);
+        let mut buffer = Buffer::new(width + 2 + to_width);
+        let (row, by_phase) = buffer.split_at_mut(width + 2);
+        for (y, out) in (first..).zip(target.chunks_exact_mut(to_width)) {
+            let (above, below) = (self.rows.first[y] as usize * width, self.rows.second[y] as usize * width);
+            by_phase.fill(f32::NEG_INFINITY);
+            for source in sources {
+                let rows = (&source[above..above + width], &source[below..below + width]);
+                raise_phases(rows, self.rows.weight[y], phases, row, by_phase);
+            }
+            match phases.len() {
+                2 => interleave::<2>(by_phase, out),
+                4 => interleave::<4>(by_phase, out),
+                8 => interleave::<8>(by_phase, out),
+                factor => interleave_by(factor, by_phase, out),
+            }
+        }
+    }
+
+    fn fill_by_place(&self, sources: &[&[f32]], first: usize, target: &mut [f32]) {
+        let (from_width, to_width) = (self.from.1, self.to.1);
+        let count = target.len() / to_width;
         // The source rows in use, brought to the target's width.
         let (top, bottom) = (self.rows.first[first] as usize, self.rows.second[first + count - 1] as usize);
         let height = bottom + 1 - top;
@@ -154,6 +213,44 @@ wide! {
     }
 }
 
+wide! {
+    /// Raises `by_phase`, `[phases, width]`, to what lies at `weight` between two rows. `row` has room for a row and its borders.
+    fn raise_phases(
+        rows: (&[f32], &[f32]), weight: f32, phases: &[Phase], row: &mut [f32], by_phase: &mut [f32],
+    ) {
+        let (above, below) = rows;
+        let width = above.len();
+        for ((out, &above), &below) in row[1..=width].iter_mut().zip(above).zip(below) {
+            *out = above + (below - above) * weight;
+        }
+        // Beyond the border lies what lies at the border.
+        (row[0], row[width + 1]) = (row[1], row[width]);
+        for (phase, places) in phases.iter().zip(by_phase.chunks_exact_mut(width)) {
+            let (left, right) = (&row[phase.side..][..width], &row[phase.side + 1..][..width]);
+            for ((out, &left), &right) in places.iter_mut().zip(left).zip(right) {
+                let value = left + (right - left) * phase.weight;
+                *out = if value > *out { value } else { *out };
+            }
+        }
+    }
+}
+
+/// `[N, width]` to `[width, N]`.
+fn interleave<const N: usize>(by_phase: &[f32], out: &mut [f32]) {
+    let (out, _) = out.as_chunks_mut::<N>();
+    let phases: [&[f32]; N] = std::array::from_fn(|phase| &by_phase[phase * out.len()..][..out.len()]);
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = phases.map(|phase| phase[i]);
+    }
+}
+
+fn interleave_by(factor: usize, by_phase: &[f32], out: &mut [f32]) {
+    let width = out.len() / factor;
+    for (i, out) in out.chunks_exact_mut(factor).enumerate() {
+        out.iter_mut().zip(by_phase[i..].iter().step_by(width)).for_each(|(out, &value)| *out = value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +267,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn phases_agree_with_places(
+            values in proptest::collection::vec(-1f32..1.0, 2 * 35), h in 1usize..40, factor in 1usize..10,
+        ) {
+            let resize = Bilinear::new((5, 7), (h, 7 * factor));
+            let plain = Bilinear { phases: None, ..resize.clone() };
+            let (mut found, mut expected) = (vec![0.0; h * 7 * factor], vec![0.0; h * 7 * factor]);
+            resize.run_max(&[&values[..35], &values[35..]], &mut found);
+            plain.run_max(&[&values[..35], &values[35..]], &mut expected);
+            prop_assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6));
+        }
+
         #[test]
         fn stays_within_the_values_and_keeps_constants(
             values in proptest::collection::vec(0f32..1.0, 12), h in 1usize..40, w in 1usize..40,

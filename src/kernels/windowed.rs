@@ -2,6 +2,9 @@
 //!
 //! `distance(y, x) = min over references k and offsets |dy|, |dx| <= window / 2 of 1 - <q(y, x), r_k(y + dy, x + dx)>`
 //! (CPR, Algorithm 2; HETMM's forward matching). Vectors have unit length; places outside the map never win.
+//!
+//! The query comes as the network gives it, `[height, width, channels]`. References are read much more often than written and lie in
+//! planes, `[height, channels, width]`, as the search wants them: [`planes`] turns a map.
 
 use super::parallel;
 use std::ops::Range;
@@ -17,7 +20,7 @@ mod scalar;
 
 pub use element::Element;
 
-/// The sides of feature maps that are searched together: `[height, width, channels]`, channel last.
+/// The sides of feature maps that are searched together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Rows.
@@ -45,7 +48,30 @@ impl Shape {
     }
 }
 
-/// Fills `distances`, `[height, width]`, for `query`, `[height, width, channels]`, against `references` of the same shape.
+/// Turns a map, `[height, width, channels]`, into planes, `[height, channels, width]`.
+///
+/// # Panics
+/// If the length does not fit.
+pub fn planes<T: Copy>(map: &[T], shape: Shape) -> Vec<T> {
+    assert_eq!(map.len(), shape.len(), "a map of {shape:?}");
+    let Shape { height, width, channels } = shape;
+    let at = |y: usize, c: usize, x: usize| map[(y * width + x) * channels + c];
+    (0..height)
+        .flat_map(|y| (0..channels).flat_map(move |c| (0..width).map(move |x| (y, c, x))))
+        .map(|(y, c, x)| at(y, c, x))
+        .collect()
+}
+
+/// The other way round: planes, `[height, channels, width]`, to a map, `[height, width, channels]`.
+///
+/// # Panics
+/// If the length does not fit.
+pub fn channel_last<T: Copy>(planes: &[T], shape: Shape) -> Vec<T> {
+    let Shape { height, width, channels } = shape;
+    self::planes(planes, Shape { height, width: channels, channels: width })
+}
+
+/// Fills `distances`, `[height, width]`, for `query`, `[height, width, channels]`, against `references`, `[height, channels, width]`.
 ///
 /// # Panics
 /// If a length does not fit `shape`, `window` is even, or there is no reference.
@@ -188,7 +214,7 @@ mod tests {
     fn check_parity<E: Element>(seed: u64, shape: Shape, window: usize, count: usize, convert: fn(f32) -> E) {
         let query = vectors(seed, shape);
         let references: Vec<Vec<E>> = (0..count)
-            .map(|k| vectors(seed + 1 + k as u64, shape).into_iter().map(convert).collect())
+            .map(|k| planes(&vectors(seed + 1 + k as u64, shape), shape).into_iter().map(convert).collect())
             .collect();
         let references: Vec<&[E]> = references.iter().map(Vec::as_slice).collect();
         let mut expected = vec![0.0; shape.places()];
@@ -231,7 +257,7 @@ mod tests {
         // The query is the reference shifted by one column.
         let mut query = reference.clone();
         query.rotate_right(shape.channels);
-        let half: Vec<f16> = reference.iter().map(|&v| f16::from_f32(v)).collect();
+        let half: Vec<f16> = planes(&reference, shape).into_iter().map(f16::from_f32).collect();
         let mut found = vec![0.0; shape.places()];
         distances(&query, &[&half], shape, 3, &mut found);
         for y in 0..3 {

@@ -1,7 +1,7 @@
-//! AVX-512: sixteen patches in a vector. A window of one column is limited by memory, so that AVX2 is as good for it.
+//! AVX-512: sixteen patches in a vector.
 
 use super::planar::{self, Vector};
-use super::{Element, Search, avx2};
+use super::{Element, Search};
 use std::arch::x86_64::*;
 
 pub(super) fn band<E: Element>(search: &Search<'_, E>, first: usize, best: &mut [f32]) {
@@ -11,12 +11,8 @@ pub(super) fn band<E: Element>(search: &Search<'_, E>, first: usize, best: &mut 
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
 fn band_avx512<E: Element>(search: &Search<'_, E>, first: usize, best: &mut [f32]) {
-    if search.reach == 0 {
-        avx2::same_place(search, first, best);
-    } else {
-        // SAFETY: the processor has the features that this function is compiled for.
-        unsafe { planar::band::<__m512, E>(search, first, best) }
-    }
+    // SAFETY: the processor has the features that this function is compiled for.
+    unsafe { planar::band::<__m512, E>(search, first, best) }
 }
 
 impl Vector for __m512 {
@@ -27,6 +23,25 @@ impl Vector for __m512 {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: the caller vouches for sixteen values; the load needs no alignment.
         unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn widen<E: Element>(from: *const E) -> Self {
+        // SAFETY: the caller vouches for sixteen elements.
+        unsafe { E::load16(from) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn zero() -> Self {
+        _mm512_setzero_ps()
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn add(self, other: Self) -> Self {
+        _mm512_add_ps(self, other)
     }
 
     #[inline]

@@ -15,6 +15,13 @@ pub trait Element: Copy + Send + Sync {
     /// They must lie there, and the processor must have AVX2 and F16C.
     #[cfg(target_arch = "x86_64")]
     unsafe fn load8(from: *const Self) -> __m256;
+
+    /// Sixteen values from `from` on.
+    ///
+    /// # Safety
+    /// They must lie there, and the processor must have AVX-512F.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn load16(from: *const Self) -> __m512;
 }
 
 impl Element for f16 {
@@ -29,6 +36,14 @@ impl Element for f16 {
         // SAFETY: eight values of two bytes lie there, and the load needs no alignment.
         _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
     }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn load16(from: *const Self) -> __m512 {
+        // SAFETY: sixteen values of two bytes lie there, and the load needs no alignment.
+        _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(from.cast()) })
+    }
 }
 
 impl Element for f32 {
@@ -42,5 +57,13 @@ impl Element for f32 {
     unsafe fn load8(from: *const Self) -> __m256 {
         // SAFETY: eight values lie there, and the load needs no alignment.
         unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn load16(from: *const Self) -> __m512 {
+        // SAFETY: sixteen values lie there, and the load needs no alignment.
+        unsafe { _mm512_loadu_ps(from) }
     }
 }

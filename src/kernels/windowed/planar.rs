@@ -1,9 +1,9 @@
-//! Windows of three and more columns: neighbouring patches lie in the lanes of a vector.
+//! The search with patches side by side in the lanes of a vector.
 //!
-//! With the channels in the lanes, every dot product would end in a sum across a vector, which costs more than
-//! the products themselves where channels are few. So each row is turned from `[width, channels]` into planes,
-//! `[channels, width]`; a vector then holds one channel of neighbouring patches, and a shift by a column is a
-//! load one value further. A row of a reference is turned once and serves every row of the query whose window covers it.
+//! Patches that lie channel by channel would each end in a sum across a vector, which costs more than the products themselves where
+//! channels are few. In planes, `[channels, width]` for each row, a vector holds one channel of neighbouring patches, and a shift by a
+//! column is a load one value further. References are kept that way; rows of the query are turned. A row of a reference is widened to
+//! f32 once and serves every row of the query whose window covers it.
 
 use super::{Element, Search, Shape, rows};
 use crate::kernels::parallel::Buffer;
@@ -12,12 +12,18 @@ use std::arch::x86_64::*;
 /// Rows of the query and columns of the window that are computed together: nine sums, three vectors of the query and
 /// one of the reference fit the sixteen registers of AVX2.
 const TILE: usize = 3;
+/// Vectors of a row that are computed together where the window is one column.
+const ABREAST: usize = 4;
 
 /// A vector of f32 values. Every function needs the processor to have the instruction set.
 pub(super) trait Vector: Copy {
     const LANES: usize;
     unsafe fn load(from: *const f32) -> Self;
+    /// As many elements as there are lanes.
+    unsafe fn widen<E: Element>(from: *const E) -> Self;
     unsafe fn store(self, to: *mut f32);
+    unsafe fn zero() -> Self;
+    unsafe fn add(self, other: Self) -> Self;
     /// `self * factor + sum`.
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
     /// The larger in each lane; that of `self` where the other is not a number.
@@ -44,12 +50,38 @@ impl Planes {
         self.channels * self.stride
     }
 
-    /// Turns a row, `[width, channels]`, into planes; the room around it keeps its value.
+    /// Widens a row of a reference, `[channels, width]`; the room around it keeps its value.
     ///
     /// # Safety
-    /// The processor must have AVX2 and F16C.
+    /// The processor must have the instruction set of `V`.
     #[inline(always)]
-    unsafe fn fill<E: Element>(&self, row: &[E], planes: &mut [f32]) {
+    unsafe fn widen<V: Vector, E: Element>(&self, row: &[E], planes: &mut [f32]) {
+        let Self { width, channels, margin, stride } = *self;
+        assert!(row.len() == width * channels && planes.len() == self.len());
+        let whole = width / V::LANES * V::LANES;
+        for (row, plane) in row.chunks_exact(width).zip(planes.chunks_exact_mut(stride)) {
+            let plane = &mut plane[margin..margin + width];
+            for x in (0..whole).step_by(V::LANES) {
+                // SAFETY: x + LANES <= width, and both are of that length.
+                unsafe { V::widen(row.as_ptr().add(x)).store(plane.as_mut_ptr().add(x)) };
+            }
+            if width >= V::LANES {
+                // The last vector may overlap the one before.
+                let x = width - V::LANES;
+                // SAFETY: x + LANES == width.
+                unsafe { V::widen(row.as_ptr().add(x)).store(plane.as_mut_ptr().add(x)) };
+            } else {
+                plane.iter_mut().zip(row).for_each(|(value, element)| *value = element.to_f32());
+            }
+        }
+    }
+
+    /// Turns a row of the query, `[width, channels]`, into planes; the room around it keeps its value.
+    ///
+    /// # Safety
+    /// The processor must have AVX2.
+    #[inline(always)]
+    unsafe fn turn(&self, row: &[f32], planes: &mut [f32]) {
         let Self { width, channels, margin, stride } = *self;
         assert!(row.len() == width * channels && planes.len() == self.len());
         let (whole_width, whole_channels) = (width / 8 * 8, channels / 8 * 8);
@@ -59,7 +91,7 @@ impl Planes {
                 unsafe {
                     let from = row.as_ptr().add(x * channels + c);
                     let to = planes.as_mut_ptr().add(c * stride + margin + x);
-                    let turned = transposed(std::array::from_fn(|i| E::load8(from.add(i * channels))));
+                    let turned = transposed(std::array::from_fn(|i| _mm256_loadu_ps(from.add(i * channels))));
                     for (i, vector) in turned.into_iter().enumerate() {
                         _mm256_storeu_ps(to.add(i * stride), vector);
                     }
@@ -69,7 +101,7 @@ impl Planes {
         for (x, patch) in row.chunks_exact(channels).enumerate() {
             let first = if x < whole_width { whole_channels } else { 0 };
             for (c, value) in patch.iter().enumerate().skip(first) {
-                planes[c * stride + margin + x] = value.to_f32();
+                planes[c * stride + margin + x] = *value;
             }
         }
     }
@@ -92,7 +124,7 @@ pub(super) unsafe fn band<V: Vector, E: Element>(search: &Search<'_, E>, first: 
     queries.fill(0.0);
     for (y, queries) in queries.chunks_exact_mut(query_planes.len()).enumerate() {
         // SAFETY: the caller has checked the processor.
-        unsafe { query_planes.fill(&search.query[search.row(first + y)], queries) };
+        unsafe { query_planes.turn(&search.query[search.row(first + y)], queries) };
     }
     found.fill(f32::NEG_INFINITY);
     reference.fill(0.0);
@@ -100,10 +132,29 @@ pub(super) unsafe fn band<V: Vector, E: Element>(search: &Search<'_, E>, first: 
     start.fill(f32::NEG_INFINITY);
     start[reach..reach + width].fill(0.0);
 
-    for map in search.references {
-        for ry in first.saturating_sub(reach)..(first + count + reach).min(height) {
+    let nearby = first.saturating_sub(reach)..(first + count + reach).min(height);
+    for (k, map) in search.references.iter().enumerate() {
+        for ry in nearby.clone() {
+            // The row after this one is on its way from memory while this one is computed.
+            let last = ry + 1 == nearby.end;
+            let next = if last {
+                search.references.get(k + 1).map(|map| (map, nearby.start))
+            } else {
+                Some((map, ry + 1))
+            };
+            if let Some((map, ry)) = next {
+                prefetch(&map[search.row(ry)]);
+            }
             // SAFETY: the caller has checked the processor.
-            unsafe { planes.fill(&map[search.row(ry)], reference) };
+            unsafe { planes.widen::<V, E>(&map[search.row(ry)], reference) };
+            if reach == 0 {
+                let y = ry - first;
+                let query = &queries[y * query_planes.len()..][..query_planes.len()];
+                let found = &mut found[y * query_planes.stride..][..query_planes.stride];
+                // SAFETY: the caller has checked the processor.
+                unsafe { same_place::<V>(query, reference, query_planes, found) };
+                continue;
+            }
             // The rows of the query whose windows cover this row of the reference.
             let covering = rows(ry, reach, first + count);
             let (mut y, end) = (covering.start.max(first) - first, covering.end - first);
@@ -130,6 +181,82 @@ pub(super) unsafe fn band<V: Vector, E: Element>(search: &Search<'_, E>, first: 
     }
     for (best, found) in best.chunks_exact_mut(width).zip(found.chunks_exact(query_planes.stride)) {
         best.copy_from_slice(&found[..width]);
+    }
+}
+
+/// Raises `found`, `[stride]`, to the similarity of `query` with `reference`, both `[channels, stride]`, place by place.
+///
+/// # Safety
+/// The processor must have the instruction set of `V`.
+#[inline(always)]
+unsafe fn same_place<V: Vector>(query: &[f32], reference: &[f32], planes: Planes, found: &mut [f32]) {
+    let Planes { channels, margin, stride, .. } = planes;
+    assert!(
+        margin == 0
+            && query.len() == planes.len()
+            && reference.len() == planes.len()
+            && found.len() == stride
+    );
+    let mut x = 0;
+    while x < stride {
+        let abreast = ABREAST.min((stride - x) / V::LANES);
+        // SAFETY: x + abreast * LANES <= stride, which is the length of every plane.
+        unsafe {
+            match abreast {
+                1 => abreast_from::<V, 1>(query, reference, channels, stride, x, found),
+                2 => abreast_from::<V, 2>(query, reference, channels, stride, x, found),
+                3 => abreast_from::<V, 3>(query, reference, channels, stride, x, found),
+                _ => abreast_from::<V, ABREAST>(query, reference, channels, stride, x, found),
+            }
+        }
+        x += abreast * V::LANES;
+    }
+}
+
+/// `N` vectors of [`same_place`] from column `x` on.
+///
+/// # Safety
+/// The processor must have the instruction set of `V`, the planes must have `stride` values, and `N` vectors must fit behind `x`.
+#[inline(always)]
+unsafe fn abreast_from<V: Vector, const N: usize>(
+    query: &[f32],
+    reference: &[f32],
+    channels: usize,
+    stride: usize,
+    x: usize,
+    found: &mut [f32],
+) {
+    // SAFETY: the caller vouches for the lengths.
+    unsafe {
+        // Two sums a vector: one alone would wait for itself.
+        let mut even: [V; N] = std::array::from_fn(|_| V::zero());
+        let mut odd = even;
+        let multiply = |c: usize, sums: &mut [V; N]| {
+            let (q, r) = (query.as_ptr().add(c * stride + x), reference.as_ptr().add(c * stride + x));
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = V::load(q.add(i * V::LANES)).multiply_add(V::load(r.add(i * V::LANES)), *sum);
+            }
+        };
+        for c in (0..channels / 2 * 2).step_by(2) {
+            multiply(c, &mut even);
+            multiply(c + 1, &mut odd);
+        }
+        if channels % 2 == 1 {
+            multiply(channels - 1, &mut even);
+        }
+        for (i, (even, odd)) in even.into_iter().zip(odd).enumerate() {
+            let found = found.as_mut_ptr().add(x + i * V::LANES);
+            V::load(found).max(even.add(odd)).store(found);
+        }
+    }
+}
+
+/// Asks for `row` from memory.
+fn prefetch<E>(row: &[E]) {
+    let line = 64 / size_of::<E>();
+    for part in row.chunks(line) {
+        // SAFETY: a hint that reads nothing; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(part.as_ptr().cast()) };
     }
 }
 

@@ -12,7 +12,8 @@ pub(super) fn band<E: Element>(search: &Search<'_, E>, first: usize, best: &mut 
         for reference in search.references {
             for ry in rows(y, search.reach, height) {
                 for rx in rows(x, search.reach, width) {
-                    let products = query.iter().zip(&reference[at(ry, rx)]).map(|(q, r)| q * r.to_f32());
+                    let reference = reference[search.row(ry)][rx..].iter().step_by(width);
+                    let products = query.iter().zip(reference).map(|(q, r)| q * r.to_f32());
                     *best = best.max(products.sum());
                 }
             }

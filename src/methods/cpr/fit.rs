@@ -12,7 +12,7 @@ use crate::bundle::{self, BackboneInfo, Bank, Manifest, Staging, Training};
 use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::kernels::histogram::Blocks;
-use crate::kernels::windowed::Shape;
+use crate::kernels::windowed::{Shape, channel_last, planes};
 use crate::methods::Method;
 use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress, Spool};
 use crate::network::graph::GraphBuilder;
@@ -257,8 +257,8 @@ fn fill(
     let mut histograms = vec![0.0; blocks.len()];
     images.each(&mut network, "filling the bank", progress, |maps| {
         let (local, rest) = maps.split_at(shapes.len());
-        for (map, spool) in local.iter().zip(&mut filled.local) {
-            spool.push_halves(map.floats())?;
+        for ((map, spool), &shape) in local.iter().zip(&mut filled.local).zip(shapes) {
+            spool.push_halves(&planes(map.floats(), shape))?;
         }
         blocks.histograms(rest[0].bytes(), &mut histograms);
         filled.histograms.extend_from_slice(&histograms);
@@ -296,7 +296,7 @@ impl Filled {
                 local_role(i),
                 bundle::TensorData {
                     dtype: Dtype::F16,
-                    shape: vec![n, s.height, s.width, s.channels],
+                    shape: vec![n, s.height, s.channels, s.width],
                     bytes: map,
                 },
             );
@@ -342,12 +342,9 @@ fn leave_one_out(
             return Err(Error::Interrupted);
         }
         let mut maps: Vec<FeatureMap> = Vec::with_capacity(shapes.len() + 2);
-        for (bank, s) in cpr.scales.iter().zip(shapes) {
-            let patches: &[f16] = &bank.patches.values()[index * s.len()..][..s.len()];
-            maps.push(FeatureMap::from_floats(
-                [1, s.height, s.width, s.channels],
-                patches.iter().map(|v| v.to_f32()).collect(),
-            ));
+        for (bank, &s) in cpr.scales.iter().zip(shapes) {
+            let patches: Vec<f32> = channel_last(bank.map(index), s).into_iter().map(f16::to_f32).collect();
+            maps.push(FeatureMap::from_floats([1, s.height, s.width, s.channels], patches));
         }
         let code = codes[index * finest.places()..][..finest.places()].to_vec();
         maps.push(FeatureMap::from_bytes([1, finest.height, finest.width], code));

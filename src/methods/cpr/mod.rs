@@ -50,7 +50,7 @@ pub struct Cpr {
 struct LocalBank {
     shape: Shape,
     window: usize,
-    /// `[N, height, width, channels]`, of unit length.
+    /// `[N, height, channels, width]`: vectors of unit length, in planes.
     patches: Halves,
 }
 
@@ -67,7 +67,7 @@ impl Cpr {
             .enumerate()
             .map(|(i, scale)| {
                 let shape = scale.shape(input);
-                let dims = [references, shape.height, shape.width, shape.channels];
+                let dims = [references, shape.height, shape.channels, shape.width];
                 Ok(LocalBank { shape, window: scale.window, patches: bank.halves(&local_role(i), &dims)? })
             })
             .collect::<Result<Vec<_>>>()?;

@@ -138,8 +138,8 @@ impl Retrieve for CprRetrieve {
 }
 
 impl LocalBank {
-    /// The patches of reference `index`.
-    fn map(&self, index: usize) -> &[f16] {
+    /// The patches of reference `index`, `[height, channels, width]`.
+    pub(super) fn map(&self, index: usize) -> &[f16] {
         &self.patches.values()[index * self.shape.len()..][..self.shape.len()]
     }
 
