@@ -3,6 +3,8 @@
 //!     cargo bench --bench kernels
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
+use gstanomaly::frame::{Fit, InputSpec, Preprocessor};
 use gstanomaly::kernels::blur::Gaussian;
 use gstanomaly::kernels::components::Components;
 use gstanomaly::kernels::histogram::{Blocks, Comparison, Query};
@@ -114,5 +116,29 @@ fn global_retrieval(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(kernels, windowed_search, maps, global_retrieval);
+/// Frames of cameras to the default input.
+fn preprocessing(criterion: &mut Criterion) {
+    gst::init().unwrap();
+    let spec = InputSpec { width: 320, height: 320, fit: Fit::Stretch, mean: [127.0; 3], std: [128.0; 3] };
+    let mut input = vec![0.0; spec.len()];
+    let mut group = criterion.benchmark_group("preprocessing");
+    for (format, width, height) in [
+        (VideoFormat::Nv12, 1920, 1080),
+        (VideoFormat::I420, 640, 480),
+        (VideoFormat::Rgb, 1920, 1080),
+        (VideoFormat::Rgb, 640, 480),
+        (VideoFormat::Rgb, 320, 320),
+    ] {
+        let info = VideoInfo::builder(format, width, height).build().unwrap();
+        let bytes = noise(5, info.size()).into_iter().map(|v| (v * 255.0) as u8).collect::<Vec<_>>();
+        let buffer = gst::Buffer::from_slice(bytes);
+        let frame = VideoFrameRef::from_buffer_ref_readable(&buffer, &info).unwrap();
+        let mut preprocessor = Preprocessor::new(&info, &spec, None).unwrap();
+        group.bench_function(format!("{width}x{height} {format}"), |bencher| {
+            bencher.iter(|| preprocessor.run(&frame, &mut input).unwrap());
+        });
+    }
+}
+
+criterion_group!(kernels, windowed_search, maps, global_retrieval, preprocessing);
 criterion_main!(kernels);

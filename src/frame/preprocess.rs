@@ -86,14 +86,27 @@ pub struct Preprocessor {
 }
 
 impl Preprocessor {
-    /// Prepares the conversion of frames described by `info`, of which `roi` (or all) is inspected.
+    /// Prepares the conversion of frames described by `info`, of which `roi` (or all) is inspected, on one thread.
     ///
     /// # Errors
     /// If `roi` lies outside the frame or the format cannot be converted.
     pub fn new(info: &gst_video::VideoInfo, spec: &InputSpec, roi: Option<Rect>) -> Result<Self> {
+        Self::threaded(info, spec, roi, 1)
+    }
+
+    /// The same on `threads` threads; 0: as many as there are cores. The result does not depend on them.
+    ///
+    /// # Errors
+    /// As [`Preprocessor::new`].
+    pub fn threaded(
+        info: &gst_video::VideoInfo,
+        spec: &InputSpec,
+        roi: Option<Rect>,
+        threads: u32,
+    ) -> Result<Self> {
         let geometry =
             Geometry::new((info.width(), info.height()), (spec.width, spec.height), spec.fit, roi)?;
-        Self::with_geometry(info, spec, geometry)
+        Self::with_geometry(info, spec, geometry, threads)
     }
 
     /// Brings the part `source` of a frame to the place `target` of the input.
@@ -104,17 +117,27 @@ impl Preprocessor {
         target: Rect,
     ) -> Result<Self> {
         let frame = (info.width(), info.height());
-        Self::with_geometry(info, spec, Geometry { frame, input: (spec.width, spec.height), source, target })
+        Self::with_geometry(
+            info,
+            spec,
+            Geometry { frame, input: (spec.width, spec.height), source, target },
+            1,
+        )
     }
 
-    fn with_geometry(info: &gst_video::VideoInfo, spec: &InputSpec, geometry: Geometry) -> Result<Self> {
+    fn with_geometry(
+        info: &gst_video::VideoInfo,
+        spec: &InputSpec,
+        geometry: Geometry,
+        threads: u32,
+    ) -> Result<Self> {
         let whole = Rect { x: 0, y: 0, width: spec.width, height: spec.height };
         let unchanged =
             geometry.source == whole && geometry.target == whole && geometry.frame == geometry.input;
         let direct = unchanged && info.format() == gst_video::VideoFormat::Rgb;
-        let colours = if direct { None } else { Some(Converter::to_rgb(info)?) };
+        let colours = if direct { None } else { Some(Converter::to_rgb(info, threads)?) };
         let scaler = match &colours {
-            Some(colours) if !unchanged => Some(Converter::scaling(&colours.info, &geometry)?),
+            Some(colours) if !unchanged => Some(Converter::scaling(&colours.info, &geometry, threads)?),
             _ => None,
         };
         let scale = spec.std.map(|std| 1.0 / (LEVEL * std));
@@ -167,7 +190,7 @@ impl Preprocessor {
 
 impl Converter {
     /// Scales frames of the format `info` as `geometry` says.
-    fn scaling(info: &gst_video::VideoInfo, geometry: &Geometry) -> Result<Self> {
+    fn scaling(info: &gst_video::VideoInfo, geometry: &Geometry, threads: u32) -> Result<Self> {
         let (width, height) = geometry.input;
         let target = gst_video::VideoInfo::builder(info.format(), width, height)
             .fps(info.fps())
@@ -175,17 +198,17 @@ impl Converter {
             .colorimetry(&info.colorimetry())
             .chroma_site(info.chroma_site())
             .build();
-        Self::new(info, target, conversion(geometry))
+        Self::new(info, target, conversion(geometry, threads))
     }
 
     /// Converts the colours of frames of the format `info` to RGB of 16 bits.
-    fn to_rgb(info: &gst_video::VideoInfo) -> Result<Self> {
+    fn to_rgb(info: &gst_video::VideoInfo, threads: u32) -> Result<Self> {
         let target =
             gst_video::VideoInfo::builder(gst_video::VideoFormat::Argb64, info.width(), info.height())
                 .fps(info.fps())
                 .interlace_mode(info.interlace_mode())
                 .build();
-        Self::new(info, target, no_dithering())
+        Self::new(info, target, no_dithering(threads))
     }
 
     fn new(
@@ -212,9 +235,10 @@ impl Converter {
     }
 }
 
-fn no_dithering() -> gst_video::VideoConverterConfig {
+fn no_dithering(threads: u32) -> gst_video::VideoConverterConfig {
     let mut config = gst_video::VideoConverterConfig::new();
     config.set_dither_method(gst_video::VideoDitherMethod::None);
+    config.set_threads(threads);
     config
 }
 
@@ -243,8 +267,8 @@ fn fill<'a, const BYTES: usize>(
 }
 
 /// Bilinear scaling (antialiased where it shrinks), no dithering: the same pixels give the same tensor.
-fn conversion(geometry: &Geometry) -> gst_video::VideoConverterConfig {
-    let mut config = no_dithering();
+fn conversion(geometry: &Geometry, threads: u32) -> gst_video::VideoConverterConfig {
+    let mut config = no_dithering(threads);
     config.set_resampler_method(gst_video::VideoResamplerMethod::Linear);
     let Geometry { source, target, .. } = geometry;
     config.set_src_x(source.x as i32);
@@ -301,6 +325,32 @@ mod tests {
     }
 
     #[test]
+    fn threads_make_no_difference() {
+        gst::init().unwrap();
+        let spec = InputSpec { width: 64, height: 96, fit: Fit::Stretch, mean: [0.0; 3], std: [1.0; 3] };
+        for format in
+            [gst_video::VideoFormat::Nv12, gst_video::VideoFormat::Yuy2, gst_video::VideoFormat::Rgb]
+        {
+            for (width, height) in [(640, 361), (41, 33), (64, 5)] {
+                let info = gst_video::VideoInfo::builder(format, width, height).build().unwrap();
+                let noise = (0..info.size()).map(|i| (i * i * 31 % 251) as u8).collect::<Vec<_>>();
+                let buffer = gst::Buffer::from_slice(noise);
+                let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(&buffer, &info).unwrap();
+                let values = |threads| {
+                    let mut values = vec![0.0; spec.len()];
+                    let mut preprocessor = Preprocessor::threaded(&info, &spec, None, threads).unwrap();
+                    (0..3).for_each(|_| preprocessor.run(&frame, &mut values).unwrap());
+                    values
+                };
+                let one = values(1);
+                for threads in [2, 3, 8] {
+                    assert_eq!(one, values(threads), "{format} {width}x{height} on {threads} threads");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn pixels_taken_as_they_are_equal_converted_ones() {
         gst::init().unwrap();
         let rgb: Vec<u8> = (0..32 * 32 * 3).map(|i| (i * 7 % 256) as u8).collect();
@@ -308,7 +358,7 @@ mod tests {
         let picture = crate::frame::Picture::from_rgb(32, 32, &rgb).unwrap();
         let mut direct = Preprocessor::new(picture.info(), &spec, None).unwrap();
         assert!(direct.colours.is_none() && direct.scaler.is_none());
-        let colours = Some(Converter::to_rgb(picture.info()).unwrap());
+        let colours = Some(Converter::to_rgb(picture.info(), 1).unwrap());
         let mut converted =
             Preprocessor { colours, ..Preprocessor::new(picture.info(), &spec, None).unwrap() };
         let (mut found, mut expected) = (vec![0.0; spec.len()], vec![0.0; spec.len()]);

@@ -107,8 +107,11 @@ impl FeatureExtractor {
         info: &gst_video::VideoInfo,
         roi: Option<Rect>,
     ) -> Result<Self> {
-        let preprocessor = Preprocessor::new(info, &bundle.manifest().input, roi)?;
-        let input = lock(&network).new_input()?;
+        let (input, threads) = {
+            let network = lock(&network);
+            (network.new_input()?, network.threads())
+        };
+        let preprocessor = Preprocessor::threaded(info, &bundle.manifest().input, roi, threads as u32)?;
         Ok(Self { bundle, network, preprocessor, input })
     }
 

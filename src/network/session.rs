@@ -39,6 +39,7 @@ pub struct Network {
     input_len: usize,
     input_shape: [usize; 4],
     device: Device,
+    threads: usize,
 }
 
 /// A network that several streams of a process use in turn.
@@ -79,12 +80,18 @@ impl Network {
             input_len: input_shape.iter().product(),
             input_shape,
             device,
+            threads,
         })
     }
 
     /// The device that really runs.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// Its threads; 0: all cores.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// An input tensor `[1, 3, height, width]` of zeros, to be filled and given to [`Network::run`] again and again.
