@@ -7,6 +7,7 @@
 pub mod blur;
 pub mod components;
 pub mod histogram;
+pub mod nearest;
 pub mod parallel;
 pub mod resize;
 pub mod simd;

@@ -2,7 +2,7 @@
 
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
-use crate::frame::{Fit, InputSpec, Picture, Preprocessor, load_picture};
+use crate::frame::{Fit, InputSpec, Picture, Preprocessor, Rect, load_picture};
 use crate::network::backbone::Backbone;
 use crate::network::{Device, FeatureMap, Network};
 use half::f16;
@@ -215,6 +215,33 @@ impl ImageSet {
         }
     }
 
+    /// Runs `network` on the first image four more times, each without a strip at another side, and hands the maps to `use_maps`:
+    /// what little can be known of how good images differ where there is only one.
+    ///
+    /// # Errors
+    /// As [`ImageSet::each`].
+    pub fn shifted_views(
+        &mut self,
+        network: &mut Network,
+        stage: &str,
+        progress: &mut dyn Progress,
+        mut use_maps: impl FnMut(&[FeatureMap], &mut dyn Progress) -> Result<()>,
+    ) -> Result<()> {
+        let Some(path) = self.paths.first() else {
+            return Err(Error::Fit("there is no image".into()));
+        };
+        let picture = load_picture(path)?;
+        let views = views_without_a_strip(picture.info().width(), picture.info().height());
+        progress.stage(stage, views.len());
+        let mut input = network.new_input()?;
+        for view in views {
+            let mut preprocessor = Preprocessor::new(picture.info(), &self.input, Some(view))?;
+            let maps = network.extract(&mut preprocessor, &mut input, &picture.frame()?)?;
+            use_maps(&maps, progress)?;
+        }
+        Ok(())
+    }
+
     fn preprocessor(&mut self, picture: &Picture) -> Result<&mut Preprocessor> {
         let size = (picture.info().width(), picture.info().height());
         if self.preprocessors.len() >= KEPT_SIZES && !self.preprocessors.contains_key(&size) {
@@ -227,6 +254,21 @@ impl ImageSet {
             }
         }
     }
+}
+
+/// What a strip leaves of an image, as a share of its side.
+const VIEW: f64 = 0.95;
+
+/// The parts of an image that are left without a strip at the left, the right, the top or the bottom.
+fn views_without_a_strip(width: u32, height: u32) -> [Rect; 4] {
+    let part = |side: u32| ((f64::from(side) * VIEW) as u32).max(1);
+    let (w, h) = (part(width), part(height));
+    [
+        Rect { x: width - w, y: 0, width: w, height },
+        Rect { x: 0, y: 0, width: w, height },
+        Rect { x: 0, y: height - h, width, height: h },
+        Rect { x: 0, y: 0, width, height: h },
+    ]
 }
 
 /// The shape of the images (the median of their aspect ratios) with about as many pixels as the default input.

@@ -44,6 +44,8 @@ impl Hardware {
 pub enum Method {
     /// Cascade patch retrieval
     Cpr,
+    /// A coreset of normal patches
+    Patchcore,
 }
 
 /// How images of another shape are brought to the input's size.
