@@ -46,8 +46,7 @@ fn embed(layers: [(&[f32], Shape); 2], embedding: &Embedding) -> Vec<f32> {
     let names = ["fine", "coarse"];
     let shapes = layers.map(|(_, s)| [1, s.channels, s.height, s.width]);
     let graph = GraphBuilder::identity(&[(names[0], &shapes[0]), (names[1], &shapes[1])]);
-    let model =
-        heads::finish(graph, &[(names[0], layers[0].1), (names[1], layers[1].1)], embedding).unwrap();
+    let model = heads::finish(graph, &[(names[0], layers[0].1), (names[1], layers[1].1)], embedding).unwrap();
     let builder = Session::builder(load_runtime().unwrap()).unwrap();
     let mut session = { builder }.commit_from_memory(&model).unwrap();
     let tensor = |i: usize| Tensor::from_array((shapes[i], layers[i].0.to_vec())).unwrap();
@@ -85,7 +84,8 @@ fn plain_embedding(layers: [(&[f32], Shape); 2], embedding: &Embedding) -> Vec<f
                 for dx in -reach..=reach {
                     let at = |y: usize, x: usize| {
                         let (y, x) = (y as isize + dy, x as isize + dx);
-                        let inside = (0..s.height as isize).contains(&y) && (0..s.width as isize).contains(&x);
+                        let inside =
+                            (0..s.height as isize).contains(&y) && (0..s.width as isize).contains(&x);
                         if inside { channel[y as usize * s.width + x as usize] } else { 0.0 }
                     };
                     let plane: Vec<f32> = (0..s.places()).map(|i| at(i / s.width, i % s.width)).collect();
@@ -106,9 +106,13 @@ fn embeddings_of_any_dimensions_are_those_of_the_definition() {
         (0..count).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 1009.0 - 0.4).collect()
     };
     // Channels that share few factors or none with the dimensions, and patches of other sides.
-    for (fine, coarse, patch, dimension, aggregated) in
-        [(40, 112, 3, 1024, 1024), (7, 13, 3, 50, 22), (24, 40, 5, 64, 100), (6, 9, 1, 12, 2), (1, 3, 3, 5, 8)]
-    {
+    for (fine, coarse, patch, dimension, aggregated) in [
+        (40, 112, 3, 1024, 1024),
+        (7, 13, 3, 50, 22),
+        (24, 40, 5, 64, 100),
+        (6, 9, 1, 12, 2),
+        (1, 3, 3, 5, 8),
+    ] {
         let shapes =
             [Shape { height: 6, width: 8, channels: fine }, Shape { height: 3, width: 4, channels: coarse }];
         let (a, b) = (noise(1, shapes[0].len()), noise(2, shapes[1].len()));
@@ -124,7 +128,8 @@ fn coresets() {
     let Some(golden) = Golden::open("patchcore") else { return };
     let values = golden.floats("coreset_points");
     let points = Points { values: &values, dimension: DIMENSION };
-    let choose = |anchors: &[f32], count: usize| greedy(points, anchors, count, 0.0, || Ok(())).unwrap().chosen;
+    let choose =
+        |anchors: &[f32], count: usize| greedy(points, anchors, count, 0.0, || Ok(())).unwrap().chosen;
 
     let exact = golden.integers("coreset_exact");
     assert_eq!(choose(&points.exact_start(), ROWS), exact);

@@ -1,16 +1,26 @@
-//! Exact nearest neighbours: which row of a bank is closest to each of some vectors, by Euclidean distance.
+//! Exact nearest neighbours: which rows of a bank are closest to each of some vectors, by Euclidean distance.
 //!
-//! Rows are f16 or f32, vectors f32, distances in f32 from differences, so that a vector that is a row has distance 0.
+//! All pairs are compared in 8 bits, by matrix products of blocks. What rounding may have changed is known for every pair, which
+//! gives a bound that no distance is below; the few rows whose bound is not above the best distance are compared again,
+//! in f32 with the rows as they are stored. So the result is that of comparing all pairs in f32, to the last bit.
 
+mod bounds;
+mod packed;
 mod scalar;
+mod search;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
-pub use scalar::{distance, find_scalar};
 #[cfg(feature = "train")]
 pub(crate) use scalar::squared_difference;
+pub use scalar::{distance, find_scalar};
+pub use search::Space;
 
 use super::parallel;
 use super::windowed::Element;
 use crate::error::{Error, Result};
+use packed::Packed;
+use search::Search;
 
 /// The nearest row of a vector.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,25 +52,61 @@ impl Skip<'_> {
     }
 }
 
-/// Buffers of a search, kept from one to the next.
-#[derive(Debug, Default)]
-pub struct Space {}
+/// Which instructions multiply; the result is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instructions {
+    /// Plain code.
+    Plain,
+    /// AVX2.
+    Avx2,
+    /// AVX-512 with its instructions for neural networks.
+    Avx512Vnni,
+}
+
+impl Instructions {
+    /// Those that this processor has, best first.
+    pub fn available() -> Vec<Self> {
+        let mut available = vec![Self::Plain];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if super::simd::has_avx2() {
+                available.push(Self::Avx2);
+            }
+            if super::simd::has_avx512() && is_x86_feature_detected!("avx512vnni") {
+                available.push(Self::Avx512Vnni);
+            }
+        }
+        available.reverse();
+        available
+    }
+}
 
 /// A bank prepared for searching. The rows stay where they are and are given to every search.
 #[derive(Debug)]
 pub struct Nearest {
     rows: usize,
     dimension: usize,
+    packed: Packed,
+    instructions: Instructions,
 }
 
 impl Nearest {
-    /// Prepares `rows`, `[n, dimension]`.
+    /// Prepares `rows`, `[n, dimension]`; takes `n * dimension` bytes of memory.
     ///
     /// # Panics
     /// If the length of `rows` is not a multiple of `dimension`.
     pub fn new<E: Element>(rows: &[E], dimension: usize) -> Self {
+        Self::with_instructions(rows, dimension, Instructions::available()[0])
+    }
+
+    /// The same for other instructions than the best; the processor must have them.
+    ///
+    /// # Panics
+    /// As [`Nearest::new`], and if the processor does not have them.
+    pub fn with_instructions<E: Element>(rows: &[E], dimension: usize, instructions: Instructions) -> Self {
         assert!(dimension > 0 && rows.len().is_multiple_of(dimension), "rows of {dimension} values");
-        Self { rows: rows.len() / dimension, dimension }
+        assert!(Instructions::available().contains(&instructions), "this processor has no {instructions:?}");
+        Self { rows: rows.len() / dimension, dimension, packed: Packed::new(rows, dimension), instructions }
     }
 
     /// Finds the nearest of `rows`, those that were prepared, to each of `vectors`, `[found.len(), dimension]`.
@@ -75,14 +121,23 @@ impl Nearest {
         rows: &[E],
         vectors: &[f32],
         skip: Option<Skip<'_>>,
-        _space: &mut Space,
+        space: &mut Space,
         found: &mut [Found],
     ) -> Result<()> {
-        assert_eq!(rows.len(), self.rows * self.dimension, "other rows than were prepared");
         assert_eq!(vectors.len(), found.len() * self.dimension, "vectors of {} values", self.dimension);
-        let size = 64;
+        let search = Search::new(self, rows, skip, 1);
+        let size = search::part_size(found.len(), rayon::current_num_threads());
+        // Where the last frame was near, this one often is, too: then most rows are out of the question from the start.
+        let (guesses, spaces) = space.prepare(found.len(), found.len().div_ceil(size));
         let parts = found.chunks_mut(size).zip(vectors.chunks(size * self.dimension));
-        parallel::each(parts, |(found, vectors)| find_scalar(rows, vectors, self.dimension, skip, found));
+        let parts = parts.zip(guesses.chunks_mut(size)).zip(spaces);
+        parallel::each(parts, |(((found, vectors), guesses), part)| {
+            search.run(vectors, guesses, part);
+            for ((found, guess), best) in found.iter_mut().zip(guesses).zip(part.results()) {
+                *found = Found { row: best.row, distance: best.square.sqrt() };
+                *guess = best.row;
+            }
+        });
         match found.iter().all(|found| found.distance.is_finite()) {
             true => Ok(()),
             false => Err(Error::Features("a patch has no finite distance to any row of the bank".into())),
@@ -93,12 +148,32 @@ impl Nearest {
     ///
     /// # Panics
     /// If there are fewer rows, or a length does not fit.
+    #[cfg(feature = "train")]
     pub fn neighbourhoods<E: Element>(&self, rows: &[E], first: usize, count: usize, found: &mut [u32]) {
-        assert_eq!(rows.len(), self.rows * self.dimension, "other rows than were prepared");
         assert!(count > 0 && count <= self.rows && found.len().is_multiple_of(count), "{count} neighbours");
-        let size = 16;
+        let search = Search::new(self, rows, None, count);
+        let size = search::part_size(found.len() / count, rayon::current_num_threads());
         parallel::each(found.chunks_mut(size * count).enumerate(), |(band, found)| {
-            scalar::neighbourhoods(rows, self.dimension, first + band * size, count, found);
+            let first = first + band * size;
+            let own = first * self.dimension..(first + found.len() / count) * self.dimension;
+            let mut vectors = vec![0.0; own.len()];
+            E::widen(&rows[own], &mut vectors);
+            let mut part = search::Part::default();
+            let mut guesses: Vec<u32> = (first as u32..).take(found.len() / count).collect();
+            search.run(&vectors, &guesses, &mut part);
+            for ((own, found), best) in
+                guesses.drain(..).zip(found.chunks_exact_mut(count)).zip(part.results().chunks_exact(count))
+            {
+                // The row itself comes first, also before others that are the same.
+                let others = best.iter().map(|best| best.row).filter(|&row| row != own);
+                found
+                    .iter_mut()
+                    .zip(std::iter::once(own).chain(others))
+                    .for_each(|(found, row)| *found = row);
+            }
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,8 +68,12 @@ impl Retriever {
         if neighbours > available {
             let images = method.references();
             return Err(Error::Setting(match available == images {
-                true => format!("{neighbours} neighbours were asked for, the bundle has {images} normal images"),
-                false => format!("{neighbours} neighbours were asked for, the bundle has {available} at most"),
+                true => {
+                    format!("{neighbours} neighbours were asked for, the bundle has {images} normal images")
+                }
+                false => {
+                    format!("{neighbours} neighbours were asked for, the bundle has {available} at most")
+                }
             }));
         }
         let neighbours = if neighbours == 0 { method.neighbours() } else { neighbours };

@@ -141,7 +141,14 @@ impl GraphBuilder {
 
     /// A convolution of `[1, C, H, W]` in `groups` with `weights`, `[outputs, C / groups, side, side]`, without bias; the map
     /// keeps its size, zeros lie around it.
-    pub fn conv_same(&mut self, value: &str, weights: &[f32], outputs: usize, groups: usize, side: usize) -> String {
+    pub fn conv_same(
+        &mut self,
+        value: &str,
+        weights: &[f32],
+        outputs: usize,
+        groups: usize,
+        side: usize,
+    ) -> String {
         let weights = self.constant(&[outputs, weights.len() / (outputs * side * side), side, side], weights);
         let attributes = vec![
             ints("kernel_shape", &[side as i64; 2]),

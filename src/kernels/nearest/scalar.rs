@@ -47,42 +47,6 @@ pub fn find_scalar<E: Element>(
     found.iter_mut().for_each(|found| found.distance = found.distance.sqrt());
 }
 
-/// The nearest `count` rows of each row from `first` on, itself first.
-pub(super) fn neighbourhoods<E: Element>(
-    rows: &[E],
-    dimension: usize,
-    first: usize,
-    count: usize,
-    found: &mut [u32],
-) {
-    let row = |i: usize| &rows[i * dimension..(i + 1) * dimension];
-    let all = rows.len() / dimension;
-    let vectors = found.len() / count;
-    let mut own = vec![0.0; vectors * dimension];
-    for (i, own) in own.chunks_exact_mut(dimension).enumerate() {
-        E::widen(row(first + i), own);
-    }
-    let mut squares = vec![(0f32, 0u32); vectors * all];
-    let mut wide = Buffer::new(dimension);
-    for other in 0..all {
-        E::widen(row(other), &mut wide);
-        for (i, own) in own.chunks_exact(dimension).enumerate() {
-            let mut square = 0.0;
-            square_of(own, &wide, &mut square);
-            // The row itself comes first, also before others that are the same.
-            squares[i * all + other] = (if other == first + i { -1.0 } else { square }, other as u32);
-        }
-    }
-    for (squares, found) in squares.chunks_exact_mut(all).zip(found.chunks_exact_mut(count)) {
-        let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-        if count < all {
-            squares.select_nth_unstable_by(count, order);
-        }
-        squares[..count].sort_unstable_by(order);
-        found.iter_mut().zip(squares).for_each(|(found, (_, row))| *found = *row);
-    }
-}
-
 const LANES: usize = 32;
 
 wide! {

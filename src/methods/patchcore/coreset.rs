@@ -111,14 +111,13 @@ pub fn greedy(
     mut after_each: impl FnMut() -> Result<()>,
 ) -> Result<Coreset> {
     assert_eq!(anchors.len(), points.len(), "one anchor a point");
-    if !anchors.iter().all(|anchor| anchor.is_finite()) || !points.values.iter().all(|value| value.is_finite()) {
+    if !anchors.iter().all(|anchor| anchor.is_finite())
+        || !points.values.iter().all(|value| value.is_finite())
+    {
         return Err(Error::Fit("a patch holds values that are not finite".into()));
     }
-    let mut blocks: Vec<Block> = anchors
-        .chunks(BLOCK)
-        .enumerate()
-        .map(|(i, anchors)| Block::new(i * BLOCK, anchors))
-        .collect();
+    let mut blocks: Vec<Block> =
+        anchors.chunks(BLOCK).enumerate().map(|(i, anchors)| Block::new(i * BLOCK, anchors)).collect();
     let mut chosen = Vec::with_capacity(count);
     let mut centres: Vec<f32> = Vec::with_capacity(count * points.dimension);
     loop {
@@ -368,7 +367,8 @@ mod tests {
         let projection = Projection::new(1024, 100, 1).unwrap();
         let mut out = vec![0.0; 20 * 100];
         projection.run(&values, &mut out);
-        let (before, after) = (Points { values: &values, dimension: 1024 }, Points { values: &out, dimension: 100 });
+        let (before, after) =
+            (Points { values: &values, dimension: 1024 }, Points { values: &out, dimension: 100 });
         for (before, after) in before.distances(0).into_iter().zip(after.distances(0)).skip(1) {
             assert!((after / before - 1.0).abs() < 0.35, "{before} {after}");
         }

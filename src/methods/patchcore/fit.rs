@@ -64,7 +64,9 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         "training images, each against the others"
     } else {
         progress.note("a single good image: how much good ones differ is guessed from shifted views of it");
-        images.shifted_views(&mut network, "calibrating", progress, |maps, progress| judged.judge(maps, None, progress))?;
+        images.shifted_views(&mut network, "calibrating", progress, |maps, progress| {
+            judged.judge(maps, None, progress)
+        })?;
         "the only training image, seen again without a strip at one side"
     };
     params.peak = judged.peak();
@@ -196,7 +198,12 @@ impl Patches {
 }
 
 /// Chooses the coreset, and notes its radius in `params`.
-fn choose(patches: &Patches, params: &mut Params, seed: u64, progress: &mut dyn Progress) -> Result<Vec<usize>> {
+fn choose(
+    patches: &Patches,
+    params: &mut Params,
+    seed: u64,
+    progress: &mut dyn Progress,
+) -> Result<Vec<usize>> {
     let points = patches.points();
     let count = ((points.len() as f64 * params.coreset) as usize).max(1);
     let Selection { start, starts, .. } = params.selection.clone();

@@ -24,8 +24,7 @@ pub fn finish(mut graph: GraphBuilder, layers: &[(&str, Shape)], embedding: &Emb
     let mut parts = Vec::new();
     for (layer, shape) in layers {
         let pooling = Pooling::new(shape.channels, embedding, outputs);
-        let mut part =
-            graph.conv_same(layer, &pooling.weights(), outputs, pooling.groups, embedding.patch);
+        let mut part = graph.conv_same(layer, &pooling.weights(), outputs, pooling.groups, embedding.patch);
         let factor = (finest.height / shape.height, finest.width / shape.width);
         if factor != (1, 1) {
             part = graph.enlarge(&part, factor);

@@ -31,7 +31,13 @@ impl PatchCoreRetrieve {
     }
 
     /// The distances of a patch to the rows around its nearest one, that one first; without rows of the image `exclude`.
-    fn neighbourhood(&self, patch: &[f32], found: Found, count: usize, exclude: Option<usize>) -> Vec<Neighbour> {
+    fn neighbourhood(
+        &self,
+        patch: &[f32],
+        found: Found,
+        count: usize,
+        exclude: Option<usize>,
+    ) -> Vec<Neighbour> {
         let PatchCore { patches, images, .. } = &*self.patchcore;
         let rows = self.patchcore.neighbourhood(found.row as usize).iter().take(count);
         let others = rows.map(|&row| row as usize).filter(|&row| row != found.row as usize);
