@@ -1,5 +1,7 @@
 //! What fitting any method needs: its options, the images, and room for what does not fit in memory.
 
+use super::patchcore;
+use crate::bundle::{Bundle, Manifest};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec, Picture, Preprocessor, Rect, load_picture};
@@ -121,6 +123,41 @@ impl FitOptions {
     }
 }
 
+/// What to add to a bundle.
+#[derive(Debug)]
+pub struct UpdateOptions {
+    /// A folder of good images.
+    pub add: PathBuf,
+    /// An unreadable image fails the update instead of being left out.
+    pub strict: bool,
+    /// Where the network runs.
+    pub device: Device,
+    /// Its threads; 0: all cores.
+    pub threads: usize,
+    /// A folder with room for what does not fit in memory.
+    pub scratch: PathBuf,
+    /// The day that the bundle records.
+    pub date: String,
+}
+
+/// Adds normal images to the bundle in `path` without fitting it anew, and returns its new manifest. Whoever has the bundle
+/// open keeps the old one.
+///
+/// # Errors
+/// If the bundle cannot be opened, its method cannot be updated, the images cannot be used or the new bundle cannot be written;
+/// then the old one stays.
+pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Manifest> {
+    let bundle = Bundle::open(path)?;
+    match bundle.manifest().method.as_str() {
+        patchcore::NAME => patchcore::update(path, &bundle, options, progress),
+        other => Err(Error::Setting(format!(
+            "{}: a bundle of {other} cannot be updated, only one of {}; fit it again with the new images",
+            path.display(),
+            patchcore::NAME
+        ))),
+    }
+}
+
 /// The good images, read anew in each pass; an unreadable one is left out of all of them.
 #[derive(Debug)]
 pub struct ImageSet {
@@ -153,6 +190,15 @@ impl ImageSet {
         let input = InputSpec { width, height, fit: options.fit, mean: card.mean, std: card.std };
         input.check().map_err(Error::Setting)?;
         Ok(Self { paths, input, strict: options.strict, skipped: 0, preprocessors: HashMap::new() })
+    }
+
+    /// The images of a folder, for an input that is decided already.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn listed(folder: &Path, input: InputSpec, strict: bool) -> Result<Self> {
+        let paths = training_images(folder)?;
+        Ok(Self { paths, input, strict, skipped: 0, preprocessors: HashMap::new() })
     }
 
     /// Number of images; it shrinks when one turns out to be unreadable.

@@ -125,3 +125,11 @@ pub fn folder_name(path: &Path) -> String {
     let whole: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     whole.file_name().map_or_else(|| "unnamed".into(), |name| name.to_string_lossy().into_owned())
 }
+
+/// The folder that a path lies in.
+pub fn folder_around(out: &Path) -> PathBuf {
+    match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

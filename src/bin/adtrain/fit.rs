@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         strict: arguments.strict,
         device: arguments.hardware.device,
         threads: arguments.hardware.threads,
-        scratch: folder_around(&arguments.out),
+        scratch: arguments::folder_around(&arguments.out),
         date: date::today()?,
     };
     let fit = match arguments.method {
@@ -162,11 +162,4 @@ fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
         manifest.calibration.threshold,
         manifest.calibration.obtained,
     )
-}
-
-fn folder_around(out: &Path) -> PathBuf {
-    match out.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }

@@ -3,21 +3,19 @@
 //! One pass of the network embeds all patches; a greedy selection keeps the coreset. The bank then scores each training image
 //! with the rows of that image left out, which calibrates the bundle.
 
-use super::coreset::{self, Coreset, Points, Projection};
-use super::judged::Judged;
+use super::coreset::{self, Coreset};
+use super::judged::{self, Judge};
+use super::patches::Patches;
 use super::rows::Rows;
 use super::{Embedding, NAME, PATCHES, Params, PatchCore, Selection, Start, heads};
 use crate::bundle::{self, BackboneInfo, Bank, Manifest, Staging, Training};
 use crate::error::{Error, Result};
 use crate::frame::InputSpec;
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress, Spool};
+use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress};
 use crate::network::backbone::Layer;
 use crate::network::graph::GraphBuilder;
-use crate::network::{FeatureMap, Network, OutputSpec};
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-use memmap2::Mmap;
+use crate::network::{Network, OutputSpec};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,32 +43,20 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let size = (input.width, input.height);
     let outputs = outputs(&params, &input);
     let mut network = Network::load(&graph, size, outputs, options.device, options.threads)?;
-    let patches = Patches::embed(&mut images, &mut network, &params, options, progress)?;
+    let patches =
+        Patches::embed(&mut images, &mut network, &params, options.seed, &options.scratch, progress)?;
 
     let chosen = choose(&patches, &mut params, options.seed, progress)?;
     params.references = patches.images;
     params.rows = chosen.len();
-    let rows = Rows::take(patches.values(), patches.dimension, patches.per_image(), &chosen);
-    rows.write(&mut staging, &params, progress)?;
-    let patchcore = Arc::new(PatchCore::open(params.clone(), &input, &Bank::open(&staging.bank())?)?);
-
-    let mut judged = Judged::new(&patchcore);
-    let source = if patches.images > 1 {
-        let step = patches.images.div_ceil(CALIBRATED);
-        progress.stage("calibrating", patches.images.div_ceil(step));
-        for index in (0..patches.images).step_by(step) {
-            judged.judge(&[patches.map(index)], Some(index), progress)?;
-        }
-        "training images, each against the others"
-    } else {
-        progress.note("a single good image: how much good ones differ is guessed from shifted views of it");
-        images.shifted_views(&mut network, "calibrating", progress, |maps, progress| {
-            judged.judge(maps, None, progress)
-        })?;
-        "the only training image, seen again without a strip at one side"
-    };
-    params.peak = judged.peak();
-    let calibration = judged.calibrate(&params, source)?;
+    let mut rows = Rows::new(Vec::new(), Vec::new());
+    rows.take(patches.values(), &chosen, patches.dimension, patches.per_image(), 0);
+    rows.relate(&params, progress)?;
+    rows.write(&mut staging, &params, &[])?;
+    let (scores, source) = judge(&params, &staging, &patches, &mut images, &mut network, progress)?;
+    params.peak = judged::peak(&scores);
+    rows.write(&mut staging, &params, &scores)?;
+    let calibration = judged::calibration(&scores, &params, source)?;
 
     let manifest = Manifest {
         format: bundle::FORMAT,
@@ -100,6 +86,33 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     staging.commit(manifest)
 }
 
+/// What the images are scored by the bank written so far, and where that comes from, for people.
+fn judge(
+    params: &Params,
+    staging: &Staging,
+    patches: &Patches,
+    images: &mut ImageSet,
+    network: &mut Network,
+    progress: &mut dyn Progress,
+) -> Result<(Vec<[f32; 3]>, &'static str)> {
+    let bank = Bank::open(&staging.bank())?;
+    let patchcore = Arc::new(PatchCore::open(params.clone(), images.input(), &bank)?);
+    let mut judge = Judge::new(&patchcore);
+    if patches.images > 1 {
+        let step = patches.images.div_ceil(CALIBRATED);
+        progress.stage("calibrating", patches.images.div_ceil(step));
+        for index in (0..patches.images).step_by(step) {
+            judge.judge(&[patches.map(index)], Some(index), progress)?;
+        }
+        return Ok((judge.finish(), "training images, each against the others"));
+    }
+    progress.note("a single good image: how much good ones differ is guessed from shifted views of it");
+    images.shifted_views(network, "calibrating", progress, |maps, progress| {
+        judge.judge(maps, None, progress)
+    })?;
+    Ok((judge.finish(), "the only training image, seen again without a strip at one side"))
+}
+
 fn build_graph(
     options: &FitOptions,
     layers: &[Layer],
@@ -126,75 +139,6 @@ fn build_graph(
 fn outputs(params: &Params, input: &InputSpec) -> Vec<OutputSpec> {
     let (height, width) = params.map(input);
     vec![OutputSpec::floats(PATCHES, [1, height, width, params.embedding.aggregated])]
-}
-
-/// The embedded patches of images.
-struct Patches {
-    images: usize,
-    dimension: usize,
-    /// f16 values of all images, on disk.
-    values: Mmap,
-    /// The same in fewer dimensions, `[n, projected]`, to choose from.
-    projected: Vec<f32>,
-    projected_dimension: usize,
-}
-
-impl Patches {
-    /// Runs the network on all images.
-    fn embed(
-        images: &mut ImageSet,
-        network: &mut Network,
-        params: &Params,
-        options: &FitOptions,
-        progress: &mut dyn Progress,
-    ) -> Result<Self> {
-        let dimension = params.embedding.aggregated;
-        let projection = Projection::new(dimension, params.selection.projection, options.seed);
-        let projected_dimension = projection.as_ref().map_or(dimension, Projection::dimension);
-        let mut spool = Spool::new(&options.scratch)?;
-        let mut projected = Vec::new();
-        let mut rounded: Vec<f32> = Vec::new();
-        let mut count = 0;
-        images.each(network, "embedding the patches", progress, |maps| {
-            let values = maps[0].floats();
-            spool.push_halves(values)?;
-            // What is stored is what distances are compared of, now and when images are added later.
-            rounded.clear();
-            rounded.extend(values.iter().map(|&value| f16::from_f32(value).to_f32()));
-            match &projection {
-                Some(projection) => {
-                    let from = projected.len();
-                    projected.resize(from + values.len() / dimension * projected_dimension, 0.0);
-                    projection.run(&rounded, &mut projected[from..]);
-                }
-                None => projected.extend_from_slice(&rounded),
-            }
-            count += 1;
-            Ok(())
-        })?;
-        Ok(Self { images: count, dimension, values: spool.finish()?, projected, projected_dimension })
-    }
-
-    fn values(&self) -> &[f16] {
-        bytemuck::cast_slice(&self.values)
-    }
-
-    fn points(&self) -> Points<'_> {
-        Points { values: &self.projected, dimension: self.projected_dimension }
-    }
-
-    /// Patches of an image.
-    fn per_image(&self) -> usize {
-        self.points().len() / self.images
-    }
-
-    /// The patches of image `index` as the network gives them, but for their rounding to f16.
-    fn map(&self, index: usize) -> FeatureMap {
-        let size = self.per_image() * self.dimension;
-        let mut values = vec![0.0; size];
-        self.values()[index * size..][..size].convert_to_f32_slice(&mut values);
-        FeatureMap::from_floats([1, self.per_image(), self.dimension], values)
-    }
 }
 
 /// Chooses the coreset, and notes its radius in `params`.

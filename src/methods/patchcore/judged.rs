@@ -13,25 +13,18 @@ use crate::methods::{Method, Retrieve, Score};
 use crate::network::FeatureMap;
 use std::sync::Arc;
 
-/// Normal images as they are scored.
-pub(super) struct Judged {
+/// Scores normal images.
+pub(super) struct Judge {
     retrieve: Box<dyn Retrieve>,
     score: Box<dyn Score>,
     neighbours: usize,
-    scores: Scores,
-    /// The largest value of each image's map.
-    peaks: Vec<f64>,
+    scores: Vec<[f32; 3]>,
 }
 
-impl Judged {
+impl Judge {
     pub fn new(patchcore: &Arc<PatchCore>) -> Self {
-        Self {
-            retrieve: patchcore.clone().retrieve(),
-            score: patchcore.clone().score(),
-            neighbours: patchcore.neighbours(),
-            scores: Scores::default(),
-            peaks: Vec::new(),
-        }
+        let (retrieve, score) = (patchcore.clone().retrieve(), patchcore.clone().score());
+        Self { retrieve, score, neighbours: patchcore.neighbours(), scores: Vec::new() }
     }
 
     /// Scores a normal image, without the rows of image `exclude`.
@@ -46,23 +39,29 @@ impl Judged {
         }
         let found = self.retrieve.retrieve(maps, self.neighbours, exclude)?;
         let (map, value) = self.score.score(&found, None)?;
-        self.scores.normal.push(value);
-        self.scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);
-        self.peaks.push(f64::from(map.iter().copied().fold(0.0, f32::max)));
+        let mean = map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64;
+        self.scores.push([value as f32, mean as f32, map.iter().copied().fold(0.0, f32::max)]);
         progress.advance();
         Ok(())
     }
 
-    /// The median of the maps' largest values as shares of the image scores.
-    pub fn peak(&self) -> f64 {
-        let shares = self.peaks.iter().zip(&self.scores.normal).filter(|(_, score)| **score > 0.0);
-        let mut shares: Vec<f64> = shares.map(|(peak, score)| peak / score).collect();
-        shares.sort_by(f64::total_cmp);
-        shares.get(shares.len() / 2).copied().filter(|&peak| peak > 0.0).unwrap_or(1.0)
+    /// The image score, the mean and the largest value of the map of each image.
+    pub fn finish(self) -> Vec<[f32; 3]> {
+        self.scores
     }
+}
 
-    /// The threshold and the scale; `params` has the peak.
-    pub fn calibrate(&self, params: &Params, source: &str) -> Result<Calibration> {
-        calibrate(&self.scores, FALSE_ALARMS, source, |score| score * params.peak)
-    }
+/// The median of the maps' largest values as shares of the image scores.
+pub(super) fn peak(scores: &[[f32; 3]]) -> f64 {
+    let known = scores.iter().filter(|[score, _, peak]| *score > 0.0 && *peak > 0.0);
+    let mut shares: Vec<f64> = known.map(|[score, _, peak]| f64::from(peak / score)).collect();
+    shares.sort_by(f64::total_cmp);
+    shares.get(shares.len() / 2).copied().unwrap_or(1.0)
+}
+
+/// The threshold and the scale; `params` has the peak.
+pub(super) fn calibration(scores: &[[f32; 3]], params: &Params, source: &str) -> Result<Calibration> {
+    let column = |i: usize| scores.iter().map(|image| f64::from(image[i])).collect();
+    let scores = Scores { normal: column(0), map_means: column(1), defective: Vec::new() };
+    calibrate(&scores, FALSE_ALARMS, source, |score| score * params.peak)
 }

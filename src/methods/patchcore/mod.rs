@@ -15,12 +15,18 @@ pub mod heads;
 #[cfg(feature = "train")]
 mod judged;
 #[cfg(feature = "train")]
+mod patches;
+#[cfg(feature = "train")]
 mod rows;
+#[cfg(feature = "train")]
+mod update;
 
 #[cfg(feature = "train")]
 pub use fit::fit;
 pub use params::{Embedding, Params, Selection, Start};
 pub use retrieve::weight;
+#[cfg(feature = "train")]
+pub use update::update;
 
 use crate::bundle::{Bank, Halves};
 use crate::error::{Error, Result};
@@ -115,3 +121,6 @@ const PATCHES: &str = "patches";
 const IMAGES: &str = "images";
 /// Role of the rows' neighbourhoods.
 const NEIGHBOURHOODS: &str = "neighbourhoods";
+/// Role of what normal images were scored in calibration: image score, mean and largest value of the map.
+#[cfg(feature = "train")]
+const SCORES: &str = "scores";

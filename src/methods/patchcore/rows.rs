@@ -1,6 +1,6 @@
 //! The rows of a bank on their way to disk.
 
-use super::{IMAGES, NEIGHBOURHOODS, PATCHES, Params};
+use super::{IMAGES, NEIGHBOURHOODS, PATCHES, Params, SCORES};
 use crate::bundle::{Staging, TensorData, Tensors};
 use crate::error::{Error, Result};
 use crate::kernels::nearest::Nearest;
@@ -9,57 +9,65 @@ use half::f16;
 use safetensors::Dtype;
 
 /// Rows with the images that they come from.
-#[derive(Default)]
 pub(super) struct Rows {
     /// `[rows, dimension]`.
     pub values: Vec<f16>,
     pub images: Vec<u32>,
+    /// The rows nearest to each row, itself first: `[rows, neighbourhood]`.
+    neighbourhoods: Vec<u32>,
 }
 
 impl Rows {
-    /// Takes the patches `chosen` of `values`, `[n, dimension]`, of which every image has `per_image`.
-    pub fn take(values: &[f16], dimension: usize, per_image: usize, chosen: &[usize]) -> Self {
-        let patch = |&i: &usize| values[i * dimension..(i + 1) * dimension].iter().copied();
-        Self {
-            values: chosen.iter().flat_map(patch).collect(),
-            images: chosen.iter().map(|i| (i / per_image) as u32).collect(),
+    pub fn new(values: Vec<f16>, images: Vec<u32>) -> Self {
+        Self { values, images, neighbourhoods: Vec::new() }
+    }
+
+    /// Adds the patches `chosen` of `values`, `[n, dimension]`, of which every image, numbered from `first` on, has `per_image`.
+    pub fn take(
+        &mut self,
+        values: &[f16],
+        chosen: &[usize],
+        dimension: usize,
+        per_image: usize,
+        first: usize,
+    ) {
+        for &i in chosen {
+            self.values.extend_from_slice(&values[i * dimension..(i + 1) * dimension]);
+            self.images.push((first + i / per_image) as u32);
         }
     }
 
-    /// Writes the bank.
-    pub fn write(&self, staging: &mut Staging, params: &Params, progress: &mut dyn Progress) -> Result<()> {
-        let neighbourhoods = self.neighbourhoods(params, progress)?;
-        let rows = self.images.len();
-        let tensor = |dtype, columns: &[usize], bytes| TensorData {
-            dtype,
-            shape: std::iter::once(rows).chain(columns.iter().copied()).collect(),
-            bytes,
-        };
-        let mut tensors = Tensors::new();
-        let dimension = params.embedding.aggregated;
-        tensors.insert(PATCHES.into(), tensor(Dtype::F16, &[dimension], bytemuck::cast_slice(&self.values)));
-        tensors.insert(IMAGES.into(), tensor(Dtype::U32, &[], bytemuck::cast_slice(&self.images)));
-        tensors.insert(
-            NEIGHBOURHOODS.into(),
-            tensor(Dtype::U32, &[params.neighbourhood()], bytemuck::cast_slice(&neighbourhoods)),
-        );
-        staging.write_bank(&tensors)
-    }
-
-    /// The rows nearest to each row, itself first: `[rows, neighbourhood]`.
-    fn neighbourhoods(&self, params: &Params, progress: &mut dyn Progress) -> Result<Vec<u32>> {
+    /// Finds out which rows are near each other.
+    pub fn relate(&mut self, params: &Params, progress: &mut dyn Progress) -> Result<()> {
         let (dimension, size) = (params.embedding.aggregated, params.neighbourhood());
         let nearest = Nearest::new(&self.values, dimension);
-        let mut found = vec![0; self.images.len() * size];
-        const AT_ONCE: usize = 1024;
+        self.neighbourhoods = vec![0; self.images.len() * size];
         progress.stage("relating the bank's rows", self.images.len().div_ceil(AT_ONCE));
-        for (band, found) in found.chunks_mut(AT_ONCE * size).enumerate() {
+        for (band, found) in self.neighbourhoods.chunks_mut(AT_ONCE * size).enumerate() {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
             nearest.neighbourhoods(&self.values, band * AT_ONCE, size, found);
             progress.advance();
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// Writes the bank, with what normal images were scored, `[n, 3]`.
+    pub fn write(&self, staging: &mut Staging, params: &Params, scores: &[[f32; 3]]) -> Result<()> {
+        let rows = self.images.len();
+        let mut tensors = Tensors::new();
+        let mut insert = |name: &str, dtype, shape: &[usize], bytes| {
+            tensors.insert(name.to_owned(), TensorData { dtype, shape: shape.to_vec(), bytes });
+        };
+        let (dimension, size) = (params.embedding.aggregated, params.neighbourhood());
+        insert(PATCHES, Dtype::F16, &[rows, dimension], bytemuck::cast_slice(&self.values));
+        insert(IMAGES, Dtype::U32, &[rows], bytemuck::cast_slice(&self.images));
+        insert(NEIGHBOURHOODS, Dtype::U32, &[rows, size], bytemuck::cast_slice(&self.neighbourhoods));
+        insert(SCORES, Dtype::F32, &[scores.len(), 3], bytemuck::cast_slice(scores));
+        staging.write_bank(&tensors)
     }
 }
+
+/// Rows whose neighbours are looked for before the user is asked again.
+const AT_ONCE: usize = 1024;
