@@ -225,13 +225,22 @@ fn map() {
     Bilinear::new((28, 28), (224, 224)).run(&squares, &mut wide);
     assert_close("enlarged", &wide, &golden.floats("up_224"), 5e-5);
 
-    // The map of the code is that of squared distances; what is scored here is whatever the distances are.
+    // The map of the code is that of squared distances, ours is its root.
     let params = Params { reweighting: false, ..params() };
-    let distances = vec![DistanceMap { height: 28, width: 28, values: squares.into() }];
-    let retrieved = Retrieved { distances, neighbours: vec![], foreground: None };
-    let (map, score) = patchcore(&golden, &params).score().score(&retrieved, None).unwrap();
+    let score = |params: &Params, values: Vec<f32>| {
+        let distances = vec![DistanceMap { height: 28, width: 28, values: values.into() }];
+        let retrieved = Retrieved { distances, neighbours: vec![], foreground: None };
+        let (map, score) = patchcore(&golden, params).score().score(&retrieved, None).unwrap();
+        (map.clone(), score as f32)
+    };
+    let (map, image) = score(&params, golden.floats("patch_score_l2"));
+    let map: Vec<f32> = map.iter().map(|value| value * value).collect();
     assert_close("map", &map, &golden.floats("map_224"), 5e-5);
-    assert_close("image score", &[score as f32], &golden.floats("image_score_official"), 0.0);
+    assert_close("image score", &[image * image], &golden.floats("image_score_official"), 1e-4);
+    // What is smoothed without squaring is whatever the distances are.
+    let (map, image) = score(&Params { smooth_squares: false, ..params }, squares);
+    assert_close("map of distances", &map, &golden.floats("map_224"), 5e-5);
+    assert_close("image score", &[image], &golden.floats("image_score_official"), 0.0);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub struct Params {
     pub neighbours: usize,
     /// Whether the image score is re-weighted.
     pub reweighting: bool,
+    /// Whether the map is smoothed as squared distances, as in the authors' code, and brought back to distances then.
+    pub smooth_squares: bool,
     /// Sigma of the Gaussian that smooths the map, in pixels.
     pub blur_sigma: f64,
     /// Where that Gaussian ends, in sigmas.
@@ -80,6 +82,7 @@ impl Default for Params {
             selection: Selection { start: Start::Approximate, starts: 10, projection: 128, radius: 0.0 },
             neighbours: 9,
             reweighting: true,
+            smooth_squares: true,
             blur_sigma: 4.0,
             blur_truncation: 4.0,
             peak: 1.0,

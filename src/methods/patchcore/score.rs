@@ -17,8 +17,11 @@ pub(super) struct PatchCoreScore {
     width: usize,
     pixels: usize,
     reweighting: bool,
+    smooth_squares: bool,
     widen: Bilinear,
     blur: Gaussian,
+    /// The squared distances, where they are smoothed.
+    squares: Vec<f32>,
     /// The map blurred along its rows.
     rows: Vec<f32>,
     maps: Pool<Vec<f32>>,
@@ -33,6 +36,8 @@ impl PatchCoreScore {
             width: patchcore.input.1,
             pixels,
             reweighting: patchcore.params.reweighting,
+            smooth_squares: patchcore.params.smooth_squares,
+            squares: Vec::new(),
             widen: Bilinear::new(patchcore.map, patchcore.input),
             blur: patchcore.params.blur(),
             rows: vec![0.0; pixels],
@@ -71,17 +76,27 @@ impl Score for PatchCoreScore {
         let pixels = self.pixels;
         let mut map = self.maps.take(|| vec![0.0; pixels]);
         // Row by row as far as possible, while a row is in the cache; the blur across needs all rows.
-        let Self { widen, blur, rows, width, .. } = self;
+        let Self { widen, blur, rows, width, squares, smooth_squares, .. } = self;
+        squares.clear();
+        let smoothed: &[f32] = if *smooth_squares {
+            squares.extend(distances.iter().map(|distance| distance * distance));
+            squares
+        } else {
+            distances
+        };
         let band = ROWS * *width;
         parallel::each(rows.chunks_mut(band).enumerate(), |(i, rows)| {
-            widen.fill_rows(&[distances], i * ROWS, rows);
+            widen.fill_rows(&[smoothed], i * ROWS, rows);
             if let Some(weight) = weight {
                 rows.iter_mut().zip(&weight[i * band..]).for_each(|(value, weight)| *value *= weight);
             }
             blur.along_rows(rows, *width);
         });
         parallel::each(map.chunks_mut(band).enumerate(), |(i, out)| {
-            blur.across_rows(rows, *width, i * ROWS, out)
+            blur.across_rows(rows, *width, i * ROWS, out);
+            if *smooth_squares {
+                out.iter_mut().for_each(|value| *value = value.sqrt());
+            }
         });
         Ok((map, score))
     }
