@@ -23,7 +23,7 @@ wide! {
         for ((((sums, q), &limit), lower), hit) in sums.iter().zip(vectors).zip(limits).zip(lower).zip(hits) {
             let mut any = 0;
             for i in 0..PANEL {
-                let product = (sums[i] - q.offset) as f32 * rows.scale[i] * q.scale;
+                let product = sums[i].wrapping_sub(q.offset) as f32 * rows.scale[i] * q.scale;
                 let error = q.residual * rows.length[i] + q.length * rows.residual[i];
                 lower[i] = rows.square[i] - 2.0 * (product + error);
                 any |= i32::from(lower[i] <= limit);

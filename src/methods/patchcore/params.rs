@@ -82,7 +82,7 @@ impl Default for Params {
             selection: Selection { start: Start::Approximate, starts: 10, projection: 128, radius: 0.0 },
             neighbours: 9,
             reweighting: true,
-            smooth_squares: true,
+            smooth_squares: false,
             blur_sigma: 4.0,
             blur_truncation: 4.0,
             peak: 1.0,

@@ -3,6 +3,7 @@
 use super::{PatchCore, foreign};
 use crate::error::Result;
 use crate::kernels::nearest::{Found, Skip, Space, distance};
+use crate::kernels::parallel;
 use crate::methods::{DistanceMap, Neighbour, Retrieve, Retrieved};
 use crate::network::FeatureMap;
 use crate::pool::Pool;
@@ -52,6 +53,9 @@ impl PatchCoreRetrieve {
     }
 }
 
+/// Patches that a thread re-weights at a time.
+const TOGETHER: usize = 64;
+
 /// The factor of the paper's equation 7, from the distances of a patch to N_b(m*), m* first:
 /// `1 - exp(|p - m*|) / sum over m in N_b of exp(|p - m|)`.
 pub fn weight(neighbourhood: &[Neighbour]) -> f32 {
@@ -93,9 +97,11 @@ impl Retrieve for PatchCoreRetrieve {
         let mut result = vec![distances];
         if patchcore.params.reweighting {
             result.push(self.map(|values| {
-                for (i, value) in values.iter_mut().enumerate() {
-                    *value = weight(&around(i)) * self.found[i].distance;
-                }
+                parallel::each(values.chunks_mut(TOGETHER).enumerate(), |(part, values)| {
+                    for (i, value) in (part * TOGETHER..).zip(values) {
+                        *value = weight(&around(i)) * self.found[i].distance;
+                    }
+                });
             }));
         }
         Ok(Retrieved { distances: result, neighbours: around(worst.0), foreground: None })
