@@ -18,13 +18,16 @@ pub(super) struct Judge {
     retrieve: Box<dyn Retrieve>,
     score: Box<dyn Score>,
     neighbours: usize,
+    /// The image of each row.
+    owners: Vec<u32>,
     scores: Vec<[f32; 3]>,
 }
 
 impl Judge {
     pub fn new(patchcore: &Arc<PatchCore>) -> Self {
         let (retrieve, score) = (patchcore.clone().retrieve(), patchcore.clone().score());
-        Self { retrieve, score, neighbours: patchcore.neighbours(), scores: Vec::new() }
+        let owners = patchcore.images.clone();
+        Self { retrieve, score, neighbours: patchcore.neighbours(), owners, scores: Vec::new() }
     }
 
     /// Scores a normal image, without the rows of image `exclude`.
@@ -37,11 +40,15 @@ impl Judge {
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
+        progress.advance();
+        if exclude.is_some_and(|image| self.owners.iter().all(|&owner| owner as usize == image)) {
+            // A bank of few rows may have none of other images: that one says nothing.
+            return Ok(());
+        }
         let found = self.retrieve.retrieve(maps, self.neighbours, exclude)?;
         let (map, value) = self.score.score(&found, None)?;
         let mean = map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64;
         self.scores.push([value as f32, mean as f32, map.iter().copied().fold(0.0, f32::max)]);
-        progress.advance();
         Ok(())
     }
 
