@@ -226,7 +226,7 @@ fn map() {
     assert_close("enlarged", &wide, &golden.floats("up_224"), 5e-5);
 
     // The map of the code is that of squared distances, ours is its root.
-    let params = Params { reweighting: false, ..params() };
+    let params = Params { reweighting: false, smooth_squares: true, ..params() };
     let score = |params: &Params, values: Vec<f32>| {
         let distances = vec![DistanceMap { height: 28, width: 28, values: values.into() }];
         let retrieved = Retrieved { distances, neighbours: vec![], foreground: None };

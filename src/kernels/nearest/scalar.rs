@@ -10,12 +10,22 @@ use crate::kernels::windowed::Element;
 /// # Panics
 /// If their lengths differ.
 pub fn distance<E: Element>(vector: &[f32], row: &[E]) -> f32 {
+    squared_distance(vector, row).sqrt()
+}
+
+/// Its square.
+pub(super) fn squared_distance<E: Element>(vector: &[f32], row: &[E]) -> f32 {
     assert_eq!(vector.len(), row.len());
+    #[cfg(target_arch = "x86_64")]
+    if crate::kernels::simd::has_avx2() {
+        // SAFETY: the processor has the features, and the lengths are the same.
+        return unsafe { super::x86::squared_distance(vector, row) };
+    }
     let mut wide = Buffer::new(row.len());
     E::widen(row, &mut wide);
     let mut square = 0.0;
     square_of(vector, &wide, &mut square);
-    square.sqrt()
+    square
 }
 
 /// As [`super::Nearest::find`], one distance after the other; a vector for which no row is left keeps an infinite distance.
@@ -47,7 +57,8 @@ pub fn find_scalar<E: Element>(
     found.iter_mut().for_each(|found| found.distance = found.distance.sqrt());
 }
 
-const LANES: usize = 32;
+/// Sums that are added up side by side.
+pub(super) const LANES: usize = 32;
 
 wide! {
     /// The squared Euclidean distance.

@@ -2,7 +2,7 @@
 
 use super::bounds::{Lower, Sums, TOGETHER, gap, lower_bounds};
 use super::packed::{ARITHMETIC, GROUP, PANEL, VectorFacts};
-use super::scalar::square_of;
+use super::scalar::squared_distance;
 use super::{Instructions, Nearest, Skip};
 use crate::kernels::parallel::Buffer;
 use crate::kernels::windowed::Element;
@@ -55,6 +55,8 @@ pub(super) struct Part {
     /// The last one of each: no row above is of interest.
     limits: Vec<f32>,
     candidates: Vec<Candidate>,
+    /// The candidate with the lowest bound of each vector.
+    promising: Vec<Option<Candidate>>,
     results: Vec<Best>,
 }
 
@@ -62,6 +64,11 @@ impl Part {
     /// The nearest rows of each vector in order, `[vectors, count]`.
     pub fn results(&self) -> &[Best] {
         &self.results
+    }
+
+    /// Whether a candidate may still be among the nearest.
+    fn wants(&self, candidate: &Candidate) -> bool {
+        candidate.lower <= self.limits[candidate.vector as usize]
     }
 
     /// Room for candidates.
@@ -188,35 +195,52 @@ impl<'a, E: Element> Search<'a, E> {
 
     /// Compares the candidates that are still in question in full.
     fn settle(&self, vectors: &[f32], part: &mut Part) {
-        let limits = &part.limits;
-        part.candidates.retain(|candidate| candidate.lower <= limits[candidate.vector as usize]);
-        // The most promising first: they spare others.
-        part.candidates.sort_unstable_by(|a, b| {
+        let mut candidates = std::mem::take(&mut part.candidates);
+        // The most promising one of each vector first: it spares most others.
+        part.promising.clear();
+        part.promising.resize(part.limits.len(), None);
+        for &candidate in candidates.iter().filter(|candidate| part.wants(candidate)) {
+            let known = &mut part.promising[candidate.vector as usize];
+            if known.is_none_or(|known| candidate.lower < known.lower) {
+                *known = Some(candidate);
+            }
+        }
+        for vector in 0..part.promising.len() {
+            if let Some(candidate) = part.promising[vector] {
+                self.compare(vectors, candidate, part);
+            }
+        }
+        candidates.retain(|candidate| part.wants(candidate));
+        candidates.sort_unstable_by(|a, b| {
             a.vector.cmp(&b.vector).then(a.lower.total_cmp(&b.lower)).then(a.row.cmp(&b.row))
         });
-        let dimension = self.bank.dimension;
-        let mut wide = Buffer::new(dimension);
-        for candidate in part.candidates.drain(..) {
-            let vector = candidate.vector as usize;
-            if candidate.lower > part.limits[vector] {
-                continue;
+        for candidate in candidates.drain(..) {
+            if part.wants(&candidate) {
+                self.compare(vectors, candidate, part);
             }
-            E::widen(&self.rows[candidate.row as usize * dimension..][..dimension], &mut wide);
-            let mut square = 0.0;
-            square_of(&vectors[vector * dimension..][..dimension], &wide, &mut square);
-            let own = &mut part.results[vector * self.count..][..self.count];
-            let order = |known: &Best| (known.square, known.row) <= (square, candidate.row);
-            let at = own.partition_point(order);
-            let known = at > 0 && own[at - 1].row == candidate.row && own[at - 1].square == square;
-            if at < self.count && !known && square.is_finite() {
-                own[at..].rotate_right(1);
-                own[at] = Best { square, row: candidate.row };
-                let last = own[self.count - 1].square;
-                // What the bounds are relative to, and the errors of this arithmetic.
-                let own = part.facts[vector].square;
-                let limit = last - own + ARITHMETIC * (last + own);
-                part.limits[vector] = part.limits[vector].min(limit);
-            }
+        }
+        part.candidates = candidates;
+    }
+
+    /// Compares a candidate in full.
+    fn compare(&self, vectors: &[f32], candidate: Candidate, part: &mut Part) {
+        let Candidate { vector, row, .. } = candidate;
+        let (vector, dimension) = (vector as usize, self.bank.dimension);
+        let square = squared_distance(
+            &vectors[vector * dimension..][..dimension],
+            &self.rows[row as usize * dimension..][..dimension],
+        );
+        let own = &mut part.results[vector * self.count..][..self.count];
+        let at = own.partition_point(|known| (known.square, known.row) <= (square, row));
+        let known = at > 0 && own[at - 1].row == row && own[at - 1].square == square;
+        if at < self.count && !known && square.is_finite() {
+            own[at..].rotate_right(1);
+            own[at] = Best { square, row };
+            let last = own[self.count - 1].square;
+            // What the bounds are relative to, and the errors of this arithmetic.
+            let own = part.facts[vector].square;
+            let limit = last - own + ARITHMETIC * (last + own);
+            part.limits[vector] = part.limits[vector].min(limit);
         }
     }
 }

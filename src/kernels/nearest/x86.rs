@@ -2,6 +2,8 @@
 
 use super::bounds::{Sums, TOGETHER};
 use super::packed::{GROUP, PANEL};
+use super::scalar::LANES;
+use crate::kernels::windowed::Element;
 use std::arch::x86_64::*;
 
 fn check(rows: &[u8], vectors: &[i8]) -> usize {
@@ -95,4 +97,31 @@ unsafe fn avx2(
         // SAFETY: eight sums from a multiple of eight on.
         unsafe { _mm256_storeu_si256(sums[three * 3 + i].as_mut_ptr().add(eight * 8).cast(), total) };
     }
+}
+
+/// The squared Euclidean distance, added up in the order of the plain code, so that it is the same to the last bit: 32 sums, then
+/// their halves.
+///
+/// # Safety
+/// The processor must have AVX2 and F16C, and `vector` and `row` the same length.
+#[target_feature(enable = "avx2,f16c")]
+pub(super) unsafe fn squared_distance<E: Element>(vector: &[f32], row: &[E]) -> f32 {
+    let whole = vector.len() / LANES * LANES;
+    let mut sums = [_mm256_setzero_ps(); LANES / 8];
+    for first in (0..whole).step_by(LANES) {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let at = first + 8 * i;
+            // SAFETY: eight values from there on are in both.
+            let (a, b) =
+                unsafe { (_mm256_loadu_ps(vector.as_ptr().add(at)), E::load8(row.as_ptr().add(at))) };
+            let difference = _mm256_sub_ps(a, b);
+            *sum = _mm256_add_ps(*sum, _mm256_mul_ps(difference, difference));
+        }
+    }
+    let eight = _mm256_add_ps(_mm256_add_ps(sums[0], sums[2]), _mm256_add_ps(sums[1], sums[3]));
+    let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    let one = _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)));
+    let rest = vector[whole..].iter().zip(&row[whole..]).map(|(a, b)| a - b.to_f32());
+    one + rest.map(|difference| difference * difference).sum::<f32>()
 }
