@@ -199,9 +199,10 @@ impl<'a, E: Element> Search<'a, E> {
         // The most promising one of each vector first: it spares most others.
         part.promising.clear();
         part.promising.resize(part.limits.len(), None);
-        for &candidate in candidates.iter().filter(|candidate| part.wants(candidate)) {
+        for &candidate in &candidates {
+            let wanted = part.wants(&candidate);
             let known = &mut part.promising[candidate.vector as usize];
-            if known.is_none_or(|known| candidate.lower < known.lower) {
+            if wanted && known.is_none_or(|known| candidate.lower < known.lower) {
                 *known = Some(candidate);
             }
         }
