@@ -6,11 +6,14 @@
 //! same graph, with ONNX Runtime's default settings and the same number of threads, once with threads that spin between runs (its
 //! default) and once without. The three take turns. Printed are medians and their ratio to the faster of the plain two.
 //!
+//! `BENCH_BUNDLE` names a bundle that was fitted before, to be measured instead on the images of the folder `BENCH_IMAGES`.
+//!
 //! Words after `--` choose the cases whose names hold one of them. `BENCH_BACKBONE` names the ONNX file (with its card) of one more backbone. `BENCH_BUNDLES` names a folder that keeps the fitted
 //! bundles for the next run. `BENCH_FRAMES` and `BENCH_THREADS` stand for 200 and 2.
 
 use gstanomaly::bundle::Bundle;
-use gstanomaly::frame::{Fit, Picture, Preprocessor};
+use gstanomaly::dataset::list_images;
+use gstanomaly::frame::{Fit, Picture, Preprocessor, load_picture};
 use gstanomaly::methods::cpr;
 use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
 use gstanomaly::methods::{Retriever, ScoreOptions, Scorer};
@@ -41,6 +44,16 @@ fn main() {
     let rounds = if bench { number("BENCH_FRAMES", 200) } else { 2 };
     let threads = number("BENCH_THREADS", 2);
 
+    if let Some(bundle) = std::env::var_os("BENCH_BUNDLE") {
+        let folder = std::env::var_os("BENCH_IMAGES").expect("BENCH_IMAGES names a folder");
+        let files = list_images(Path::new(&folder)).unwrap();
+        let pictures: Vec<Picture> =
+            files.iter().take(FRAMES).map(|file| load_picture(file).unwrap()).collect();
+        println!("{threads} threads, medians of {rounds} frames in ms\n{TITLE}");
+        let times = measure(Path::new(&bundle), &pictures, rounds, threads);
+        println!("{}", times.line(&Path::new(&bundle).file_name().unwrap().to_string_lossy()));
+        return;
+    }
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let kept = std::env::var_os("BENCH_BUNDLES").filter(|_| bench).map(PathBuf::from);
     let images = scratch.path().join("images");
@@ -67,7 +80,7 @@ fn main() {
             if !bundle.exists() {
                 fit(&backbone, layers, foreground, &images, &bundle, scratch.path());
             }
-            let times = measure(&bundle, rounds, threads);
+            let times = measure(&bundle, &frames(), rounds, threads);
             println!("{}", times.line(&name));
             if kept.is_none() {
                 std::fs::remove_dir_all(&bundle).unwrap();
@@ -159,11 +172,15 @@ impl Times {
     }
 }
 
-fn measure(path: &Path, rounds: usize, threads: usize) -> Times {
-    let bundle = Arc::new(Bundle::open(path).unwrap());
-    let pictures: Vec<Picture> = (0..FRAMES as u64)
+/// Frames that no bundle has learned from.
+fn frames() -> Vec<Picture> {
+    (0..FRAMES as u64)
         .map(|i| Picture::from_rgb(SIDE, SIDE, image(1_000_000 + i).as_raw()).unwrap())
-        .collect();
+        .collect()
+}
+
+fn measure(path: &Path, pictures: &[Picture], rounds: usize, threads: usize) -> Times {
+    let bundle = Arc::new(Bundle::open(path).unwrap());
     let frames: Vec<_> = pictures.iter().map(|picture| picture.frame().unwrap()).collect();
     let network = bundle.network(Device::Cpu, threads).unwrap();
     let mut extractor = FeatureExtractor::new(bundle.clone(), network, pictures[0].info(), None).unwrap();
@@ -186,16 +203,16 @@ fn measure(path: &Path, rounds: usize, threads: usize) -> Times {
 
     let mut times: [Vec<f64>; 6] = Default::default();
     let (own, others) = times.split_at_mut(4);
-    for streak in 0..rounds.div_ceil(STREAK) {
-        let frames = || (0..WARM_UP + STREAK).map(|i| (i, (streak * STREAK + i) % FRAMES));
-        for (i, frame) in frames() {
+    for number in 0..rounds.div_ceil(STREAK) {
+        let streak = || (0..WARM_UP + STREAK).map(|i| (i, (number * STREAK + i) % frames.len()));
+        for (i, frame) in streak() {
             let parts = cascade(frame);
             if i >= WARM_UP {
                 own.iter_mut().zip(parts).for_each(|(times, part)| times.push(milliseconds(part)));
             }
         }
         for (plain, times) in plain.iter_mut().zip(&mut *others) {
-            for (i, frame) in frames() {
+            for (i, frame) in streak() {
                 let time = plain.run(&tensors[frame]);
                 if i >= WARM_UP {
                     times.push(milliseconds(time));
@@ -238,5 +255,5 @@ fn tensor(bundle: &Bundle, picture: &Picture) -> Tensor<f32> {
     let mut values = vec![0.0; spec.len()];
     let mut preprocessor = Preprocessor::new(picture.info(), spec, None).unwrap();
     preprocessor.run(&picture.frame().unwrap(), &mut values).unwrap();
-    Tensor::from_array(([1usize, 3, SIDE as usize, SIDE as usize], values)).unwrap()
+    Tensor::from_array(([1usize, 3, spec.height as usize, spec.width as usize], values)).unwrap()
 }

@@ -8,6 +8,7 @@ use gstanomaly::frame::{Fit, InputSpec, Preprocessor};
 use gstanomaly::kernels::blur::Gaussian;
 use gstanomaly::kernels::components::Components;
 use gstanomaly::kernels::histogram::{Blocks, Comparison, Query};
+use gstanomaly::kernels::nearest::{Found, Instructions, Nearest, Space};
 use gstanomaly::kernels::resize::Bilinear;
 use gstanomaly::kernels::top::sum_of_largest;
 use gstanomaly::kernels::windowed::{self, Shape};
@@ -140,5 +141,43 @@ fn preprocessing(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(kernels, windowed_search, maps, global_retrieval, preprocessing);
+/// The patches of a frame against the banks of PatchCore with 1 % and 10 % of 209 images at 224x224.
+fn nearest_rows(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("nearest");
+    group.sample_size(20);
+    let (dimension, patches) = (1024, 28 * 28);
+    // Like features, values that vary together: mixtures of some patterns, and noise.
+    let patterns = noise(20, 48 * dimension);
+    let mixtures = |seed: u64, count: usize| -> Vec<f32> {
+        let shares = noise(seed, count * 48);
+        let mut values = noise(seed + 1, count * dimension);
+        for (values, shares) in values.chunks_exact_mut(dimension).zip(shares.chunks_exact(48)) {
+            for (share, pattern) in shares.iter().zip(patterns.chunks_exact(dimension)) {
+                values.iter_mut().zip(pattern).for_each(|(value, pattern)| *value += share * pattern);
+            }
+        }
+        values
+    };
+    let queries = [mixtures(30, patches), mixtures(40, patches)];
+    for rows in [1638, 16_385] {
+        let bank: Vec<f16> = mixtures(50, rows).into_iter().map(f16::from_f32).collect();
+        group.throughput(Throughput::Elements((patches * bank.len()) as u64));
+        for instructions in Instructions::available() {
+            if instructions == Instructions::Plain && rows > 10_000 {
+                continue;
+            }
+            let nearest = Nearest::with_instructions(&bank, dimension, instructions);
+            let (mut space, mut found, mut frame) = (Space::default(), vec![Found::default(); patches], 0);
+            group.bench_function(format!("{rows} rows, {instructions:?}"), |bencher| {
+                bencher.iter(|| {
+                    frame += 1;
+                    nearest.find(&bank, &queries[frame % 2], None, &mut space, &mut found).unwrap();
+                    black_box(&found);
+                });
+            });
+        }
+    }
+}
+
+criterion_group!(kernels, nearest_rows, windowed_search, maps, global_retrieval, preprocessing);
 criterion_main!(kernels);

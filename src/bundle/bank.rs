@@ -67,6 +67,20 @@ impl Bank {
         Ok(values)
     }
 
+    /// A tensor of whole numbers below `limit`.
+    ///
+    /// # Errors
+    /// If it is missing, of another type or shape, or holds a number that is not below `limit`.
+    pub fn numbers(&self, name: &str, shape: &[usize], limit: usize) -> Result<Vec<u32>> {
+        let range = self.locate(name, Dtype::U32, shape)?;
+        let values: Vec<u32> =
+            self.map[range].chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        match values.iter().find(|&&value| value as usize >= limit) {
+            Some(value) => Err(self.wrong(name, &format!("expected numbers below {limit}, found {value}"))),
+            None => Ok(values),
+        }
+    }
+
     fn locate(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>> {
         let tensors =
             SafeTensors::deserialize(&self.map).map_err(|e| Error::file(&self.path, e.to_string()))?;

@@ -89,6 +89,12 @@ impl Bundle {
         &self.method
     }
 
+    /// The network's graph, an ONNX model.
+    #[cfg(feature = "train")]
+    pub(crate) fn graph(&self) -> &[u8] {
+        &self.graph
+    }
+
     /// The network on `device` with `threads` (0: all cores), which all streams that ask for the same share.
     /// Streams that must not wait for each other ask for [`Bundle::own_network`].
     ///

@@ -45,6 +45,9 @@ pub enum Fit {
     Pad,
     /// Scaled to cover the input, what sticks out cut off on both sides.
     Crop,
+    /// Scaled until the shorter side has that many pixels, then the input cut from the middle, as networks for ImageNet are
+    /// often fed; as [`Fit::Crop`] where that would be too small to cut the input from.
+    Centre(u32),
 }
 
 /// The two rectangles that correspond: `source` in the frame, `target` in the network's input.
@@ -82,6 +85,7 @@ impl Geometry {
             Fit::Stretch => (seen, whole),
             Fit::Pad => (seen, inscribed((seen.width, seen.height), whole)),
             Fit::Crop => (inscribed(input, seen), whole),
+            Fit::Centre(side) => (central(input, seen, side), whole),
         };
         Ok(Self { frame, input, source, target })
     }
@@ -103,6 +107,15 @@ fn inscribed((width, height): (u32, u32), outer: Rect) -> Rect {
     let (iw, ih) = if w * oh >= h * ow { (ow, (ow * h / w).max(1)) } else { ((oh * w / h).max(1), oh) };
     let (iw, ih) = (iw as u32, ih as u32);
     Rect { x: outer.x + (outer.width - iw) / 2, y: outer.y + (outer.height - ih) / 2, width: iw, height: ih }
+}
+
+/// What an input of `(width, height)` shows of `outer`, from its middle, when the shorter side of `outer` is scaled to `side`.
+fn central((width, height): (u32, u32), outer: Rect, side: u32) -> Rect {
+    let most = inscribed((width, height), outer);
+    let scale = f64::from(outer.width.min(outer.height)) / f64::from(side.max(1));
+    let shown = |length: u32, most: u32| ((f64::from(length) * scale).round() as u32).clamp(1, most);
+    let (w, h) = (shown(width, most.width), shown(height, most.height));
+    Rect { x: outer.x + (outer.width - w) / 2, y: outer.y + (outer.height - h) / 2, width: w, height: h }
 }
 
 /// Maps an interval of the target axis onto the source axis, rounded outwards and kept inside.
@@ -144,13 +157,26 @@ mod tests {
         let crop = Geometry::new((640, 320), (320, 320), Fit::Crop, None).unwrap();
         assert_eq!(crop.source, Rect { x: 160, y: 0, width: 320, height: 320 });
         for (w, h) in [(1, 1), (16384, 1), (1, 16384)] {
-            for fit in [Fit::Stretch, Fit::Pad, Fit::Crop] {
+            for fit in [Fit::Stretch, Fit::Pad, Fit::Crop, Fit::Centre(1), Fit::Centre(340), Fit::Centre(0)] {
                 let g = Geometry::new((w, h), (320, 320), fit, None).unwrap();
                 assert!(
                     g.source.width > 0 && g.target.height > 0 && g.target.width > 0 && g.source.height > 0
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_centre_is_what_resize_and_crop_show() {
+        let shown = |frame, side| Geometry::new(frame, (224, 224), Fit::Centre(side), None).unwrap().source;
+        assert_eq!(shown((256, 256), 256), Rect { x: 16, y: 16, width: 224, height: 224 });
+        assert_eq!(shown((400, 400), 256), Rect { x: 25, y: 25, width: 350, height: 350 });
+        assert_eq!(shown((1024, 512), 256), Rect { x: 288, y: 32, width: 448, height: 448 });
+        // Too small to cut the input from: all of it that has the input's shape.
+        assert_eq!(shown((400, 400), 100), Rect { x: 0, y: 0, width: 400, height: 400 });
+        let wide = Geometry::new((400, 400), (640, 128), Fit::Centre(256), None).unwrap().source;
+        assert_eq!(wide, Rect { x: 0, y: 160, width: 400, height: 80 });
+        assert_eq!(serde_json::to_string(&Fit::Centre(256)).unwrap(), r#"{"centre":256}"#);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Separable Gaussian blur with a reflected border (`c b | a b c`, the edge pixel not repeated).
+//! Separable Gaussian blur. What lies beyond the border is the map mirrored, with its edge or without: [`Border`].
 
 use super::parallel::{self, Buffer};
 use super::simd::wide;
@@ -11,6 +11,16 @@ const TOGETHER: usize = 4;
 /// Rows of a part of the work, to be shared out evenly.
 const ROWS: usize = 20;
 
+/// What a blur sees beyond the border.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Border {
+    /// `c b | a b c`: mirrored at the edge pixel, which is not repeated.
+    #[default]
+    Reflect,
+    /// `c b a | a b c`: mirrored behind the edge pixel, which is repeated.
+    Symmetric,
+}
+
 /// A Gaussian kernel of odd side with its buffers.
 #[derive(Clone, Debug)]
 pub struct Gaussian {
@@ -18,14 +28,23 @@ pub struct Gaussian {
     /// The weights between zeros, for rows that are computed together.
     padded: Vec<f32>,
     rows: Vec<f32>,
+    border: Border,
 }
 
 impl Gaussian {
-    /// Weights `exp(-0.5 (i / sigma)^2)` for `i = -side/2 ..= side/2`, normalised to sum 1.
+    /// Weights `exp(-0.5 (i / sigma)^2)` for `i = -side/2 ..= side/2`, normalised to sum 1; the border is reflected.
     ///
     /// # Panics
     /// If `side` is even or `sigma` not positive.
     pub fn new(side: usize, sigma: f64) -> Self {
+        Self::with_border(side, sigma, Border::Reflect)
+    }
+
+    /// The same with another border.
+    ///
+    /// # Panics
+    /// As [`Gaussian::new`].
+    pub fn with_border(side: usize, sigma: f64, border: Border) -> Self {
         assert!(
             side % 2 == 1 && sigma > 0.0,
             "a Gaussian needs an odd side and a positive sigma, not {side} and {sigma}"
@@ -37,7 +56,7 @@ impl Gaussian {
         let weights: Vec<f32> = weights.iter().map(|w| (w / sum) as f32).collect();
         let mut padded = vec![0.0; weights.len() + 2 * (TOGETHER - 1)];
         padded[TOGETHER - 1..][..weights.len()].copy_from_slice(&weights);
-        Self { weights, padded, rows: Vec::new() }
+        Self { weights, padded, rows: Vec::new(), border }
     }
 
     /// Blurs `map`, `[height, width]`, in place.
@@ -66,8 +85,8 @@ impl Gaussian {
         for row in rows.chunks_exact_mut(width) {
             padded[reach..reach + width].copy_from_slice(row);
             for i in 1..=reach {
-                padded[reach - i] = row[reflect(-(i as isize), width)];
-                padded[reach + width - 1 + i] = row[reflect((width - 1 + i) as isize, width)];
+                padded[reach - i] = row[self.border.place(-(i as isize), width)];
+                padded[reach + width - 1 + i] = row[self.border.place((width - 1 + i) as isize, width)];
             }
             along(&padded, &self.weights, row);
         }
@@ -86,7 +105,7 @@ impl Gaussian {
         for (group, out) in out.chunks_mut(TOGETHER * width).enumerate() {
             let top = (first + group * TOGETHER) as isize - reach as isize;
             for (place, y) in places.iter_mut().zip(top..) {
-                *place = reflect(y, height) * width;
+                *place = self.border.place(y, height) * width;
             }
             across(rows, width, &places, &self.padded, out);
         }
@@ -101,14 +120,17 @@ fn check(map: &[f32], width: usize) {
     );
 }
 
-/// The place inside `0..length` that a reflected border shows at `i`.
-fn reflect(i: isize, length: usize) -> usize {
-    if length == 1 {
-        return 0;
+impl Border {
+    /// The place inside `0..length` that is seen at `i`.
+    fn place(self, i: isize, length: usize) -> usize {
+        if length == 1 {
+            return 0;
+        }
+        let repeated = isize::from(self == Self::Symmetric);
+        let period = 2 * (length as isize - 1 + repeated);
+        let i = i.rem_euclid(period);
+        i.min(period - repeated - i) as usize
     }
-    let period = 2 * (length as isize - 1);
-    let i = i.rem_euclid(period);
-    i.min(period - i) as usize
 }
 
 wide! {
@@ -172,9 +194,9 @@ mod tests {
     use proptest::prelude::*;
 
     /// The definition, one place at a time.
-    fn plain(map: &[f32], width: usize, weights: &[f32]) -> Vec<f32> {
+    fn plain(map: &[f32], width: usize, weights: &[f32], border: Border) -> Vec<f32> {
         let (height, reach) = (map.len() / width, (weights.len() / 2) as isize);
-        let at = |y: isize, x: isize| map[reflect(y, height) * width + reflect(x, width)];
+        let at = |y: isize, x: isize| map[border.place(y, height) * width + border.place(x, width)];
         (0..map.len())
             .map(|i| {
                 let (y, x) = ((i / width) as isize, (i % width) as isize);
@@ -189,6 +211,16 @@ mod tests {
             .collect()
     }
 
+    #[test]
+    fn borders_mirror_as_they_say() {
+        let seen = |border: Border, places: std::ops::Range<isize>| -> Vec<usize> {
+            places.map(|i| border.place(i, 3)).collect()
+        };
+        assert_eq!(seen(Border::Reflect, -3..6), [1, 2, 1, 0, 1, 2, 1, 0, 1]);
+        assert_eq!(seen(Border::Symmetric, -4..7), [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0]);
+        assert!([Border::Reflect, Border::Symmetric].iter().all(|border| border.place(-5, 1) == 0));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
@@ -196,12 +228,14 @@ mod tests {
             height in 1usize..12, width in 1usize..140, reach in 0usize..9,
             seed in proptest::collection::vec(0f32..4.0, 12 * 140),
         ) {
-            let mut map = seed[..height * width].to_vec();
-            let mut blur = Gaussian::new(2 * reach + 1, 2.0);
-            let expected = plain(&map, width, &blur.weights);
-            blur.run(&mut map, width);
-            for (found, expected) in map.iter().zip(&expected) {
-                prop_assert!((found - expected).abs() < 1e-4, "{found} != {expected}");
+            for border in [Border::Reflect, Border::Symmetric] {
+                let mut map = seed[..height * width].to_vec();
+                let mut blur = Gaussian::with_border(2 * reach + 1, 2.0, border);
+                let expected = plain(&map, width, &blur.weights, border);
+                blur.run(&mut map, width);
+                for (found, expected) in map.iter().zip(&expected) {
+                    prop_assert!((found - expected).abs() < 1e-4, "{found} != {expected}");
+                }
             }
         }
 

@@ -1,8 +1,10 @@
 //! What fitting any method needs: its options, the images, and room for what does not fit in memory.
 
+use super::patchcore;
+use crate::bundle::{Bundle, Manifest};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
-use crate::frame::{Fit, InputSpec, Picture, Preprocessor, load_picture};
+use crate::frame::{Fit, InputSpec, Picture, Preprocessor, Rect, load_picture};
 use crate::network::backbone::Backbone;
 use crate::network::{Device, FeatureMap, Network};
 use half::f16;
@@ -121,6 +123,41 @@ impl FitOptions {
     }
 }
 
+/// What to add to a bundle.
+#[derive(Debug)]
+pub struct UpdateOptions {
+    /// A folder of good images.
+    pub add: PathBuf,
+    /// An unreadable image fails the update instead of being left out.
+    pub strict: bool,
+    /// Where the network runs.
+    pub device: Device,
+    /// Its threads; 0: all cores.
+    pub threads: usize,
+    /// A folder with room for what does not fit in memory.
+    pub scratch: PathBuf,
+    /// The day that the bundle records.
+    pub date: String,
+}
+
+/// Adds normal images to the bundle in `path` without fitting it anew, and returns its new manifest. Whoever has the bundle
+/// open keeps the old one.
+///
+/// # Errors
+/// If the bundle cannot be opened, its method cannot be updated, the images cannot be used or the new bundle cannot be written;
+/// then the old one stays.
+pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Manifest> {
+    let bundle = Bundle::open(path)?;
+    match bundle.manifest().method.as_str() {
+        patchcore::NAME => patchcore::update(path, &bundle, options, progress),
+        other => Err(Error::Setting(format!(
+            "{}: a bundle of {other} cannot be updated, only one of {}; fit it again with the new images",
+            path.display(),
+            patchcore::NAME
+        ))),
+    }
+}
+
 /// The good images, read anew in each pass; an unreadable one is left out of all of them.
 #[derive(Debug)]
 pub struct ImageSet {
@@ -153,6 +190,15 @@ impl ImageSet {
         let input = InputSpec { width, height, fit: options.fit, mean: card.mean, std: card.std };
         input.check().map_err(Error::Setting)?;
         Ok(Self { paths, input, strict: options.strict, skipped: 0, preprocessors: HashMap::new() })
+    }
+
+    /// The images of a folder, for an input that is decided already.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn listed(folder: &Path, input: InputSpec, strict: bool) -> Result<Self> {
+        let paths = training_images(folder)?;
+        Ok(Self { paths, input, strict, skipped: 0, preprocessors: HashMap::new() })
     }
 
     /// Number of images; it shrinks when one turns out to be unreadable.
@@ -215,6 +261,33 @@ impl ImageSet {
         }
     }
 
+    /// Runs `network` on the first image four more times, each without a strip at another side, and hands the maps to `use_maps`:
+    /// what little can be known of how good images differ where there is only one.
+    ///
+    /// # Errors
+    /// As [`ImageSet::each`].
+    pub fn shifted_views(
+        &mut self,
+        network: &mut Network,
+        stage: &str,
+        progress: &mut dyn Progress,
+        mut use_maps: impl FnMut(&[FeatureMap], &mut dyn Progress) -> Result<()>,
+    ) -> Result<()> {
+        let Some(path) = self.paths.first() else {
+            return Err(Error::Fit("there is no image".into()));
+        };
+        let picture = load_picture(path)?;
+        let views = views_without_a_strip(picture.info().width(), picture.info().height());
+        progress.stage(stage, views.len());
+        let mut input = network.new_input()?;
+        for view in views {
+            let mut preprocessor = Preprocessor::new(picture.info(), &self.input, Some(view))?;
+            let maps = network.extract(&mut preprocessor, &mut input, &picture.frame()?)?;
+            use_maps(&maps, progress)?;
+        }
+        Ok(())
+    }
+
     fn preprocessor(&mut self, picture: &Picture) -> Result<&mut Preprocessor> {
         let size = (picture.info().width(), picture.info().height());
         if self.preprocessors.len() >= KEPT_SIZES && !self.preprocessors.contains_key(&size) {
@@ -227,6 +300,21 @@ impl ImageSet {
             }
         }
     }
+}
+
+/// What a strip leaves of an image, as a share of its side.
+const VIEW: f64 = 0.95;
+
+/// The parts of an image that are left without a strip at the left, the right, the top or the bottom.
+fn views_without_a_strip(width: u32, height: u32) -> [Rect; 4] {
+    let part = |side: u32| ((f64::from(side) * VIEW) as u32).max(1);
+    let (w, h) = (part(width), part(height));
+    [
+        Rect { x: width - w, y: 0, width: w, height },
+        Rect { x: 0, y: 0, width: w, height },
+        Rect { x: 0, y: height - h, width, height: h },
+        Rect { x: 0, y: 0, width, height: h },
+    ]
 }
 
 /// The shape of the images (the median of their aspect ratios) with about as many pixels as the default input.

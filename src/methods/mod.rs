@@ -6,6 +6,7 @@ mod anomaly;
 pub mod cpr;
 #[cfg(feature = "train")]
 pub mod fitting;
+pub mod patchcore;
 mod retrieval;
 
 pub use anomaly::{Anomaly, IgnoreMask, Region, ScoreOptions, Scorer};
@@ -32,6 +33,11 @@ pub trait Method: Debug + Send + Sync {
 
     /// Number of neighbours that the bundle asks for.
     fn neighbours(&self) -> usize;
+
+    /// Number of neighbours at most that can be asked for.
+    fn most_neighbours(&self) -> usize {
+        self.references()
+    }
 
     /// A stream's own state of the second step.
     fn retrieve(self: Arc<Self>) -> Box<dyn Retrieve>;
@@ -89,8 +95,17 @@ pub(crate) fn open(manifest: &Manifest, bank: Bank, path: &Path) -> Result<Arc<d
                 .map_err(|problem| Error::file(&file, format!("params: {problem}")))?;
             Ok(Arc::new(cpr::Cpr::open(params, &manifest.input, &bank)?))
         }
+        patchcore::NAME => {
+            let params: patchcore::Params = serde_json::from_value(manifest.params.clone())
+                .map_err(|e| Error::file(&file, format!("params: {e}")))?;
+            params
+                .check(&manifest.input)
+                .map_err(|problem| Error::file(&file, format!("params: {problem}")))?;
+            Ok(Arc::new(patchcore::PatchCore::open(params, &manifest.input, &bank)?))
+        }
         other => {
-            Err(Error::file(&file, format!("unknown method '{other}'; this version knows {}", cpr::NAME)))
+            let known = [cpr::NAME, patchcore::NAME].join(", ");
+            Err(Error::file(&file, format!("unknown method '{other}'; this version knows {known}")))
         }
     }
 }

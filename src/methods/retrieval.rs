@@ -19,12 +19,12 @@ pub struct DistanceMap {
     pub values: Pooled<Vec<f32>>,
 }
 
-/// A normal image that a frame was compared with.
+/// A normal that a frame was compared with: an image, or, where the bank is one of patches, a patch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbour {
     /// Its number in the bank.
     pub index: usize,
-    /// Its distance from the frame as a whole.
+    /// Its distance from the frame as a whole, or from the frame's worst patch.
     pub distance: f32,
 }
 
@@ -61,14 +61,20 @@ impl Retriever {
     /// Compares a frame with the nearest normals; `neighbours` 0 takes the bundle's number.
     ///
     /// # Errors
-    /// If the bank has fewer than `neighbours` images, or the features do not fit the bundle.
+    /// If the bank cannot give `neighbours`, or the features do not fit the bundle.
     pub fn retrieve(&mut self, features: &Features, neighbours: usize) -> Result<Retrieval> {
         let method = self.bundle.method();
-        let available = method.references();
+        let available = method.most_neighbours();
         if neighbours > available {
-            return Err(Error::Setting(format!(
-                "{neighbours} neighbours were asked for, the bundle has {available} normal images"
-            )));
+            let images = method.references();
+            return Err(Error::Setting(match available == images {
+                true => {
+                    format!("{neighbours} neighbours were asked for, the bundle has {images} normal images")
+                }
+                false => {
+                    format!("{neighbours} neighbours were asked for, the bundle has {available} at most")
+                }
+            }));
         }
         let neighbours = if neighbours == 0 { method.neighbours() } else { neighbours };
         let found = self.state.retrieve(&features.maps, neighbours, None)?;

@@ -139,6 +139,37 @@ impl GraphBuilder {
         self.node("Conv", &[value, &weights, &biases], vec![ints("kernel_shape", &[1, 1])])
     }
 
+    /// A convolution of `[1, C, H, W]` in `groups` with `weights`, `[outputs, C / groups, side, side]`, without bias; the map
+    /// keeps its size, zeros lie around it.
+    pub fn conv_same(
+        &mut self,
+        value: &str,
+        weights: &[f32],
+        outputs: usize,
+        groups: usize,
+        side: usize,
+    ) -> String {
+        let weights = self.constant(&[outputs, weights.len() / (outputs * side * side), side, side], weights);
+        let attributes = vec![
+            ints("kernel_shape", &[side as i64; 2]),
+            ints("pads", &[side as i64 / 2; 4]),
+            int("group", groups as i64),
+        ];
+        self.node("Conv", &[value, &weights], attributes)
+    }
+
+    /// `[1, C, h, w]` made larger by whole factors, bilinear with half-pixel centres.
+    pub fn enlarge(&mut self, value: &str, (rows, columns): (usize, usize)) -> String {
+        let scales = self.constant(&[4], &[1.0, 1.0, rows as f32, columns as f32]);
+        let attributes = vec![text("mode", "linear"), text("coordinate_transformation_mode", "half_pixel")];
+        self.node("Resize", &[value, "", &scales], attributes)
+    }
+
+    /// Values `[1, C_i, H, W]` one after the other: `[1, sum of C_i, H, W]`.
+    pub fn concat_channels(&mut self, values: &[&str]) -> String {
+        self.node("Concat", values, vec![int("axis", 1)])
+    }
+
     /// The id of the nearest of `centres`, `[K, C]`, at each place of `[1, C, H, W]`: u8 `[1, H, W]`, the first on ties.
     ///
     /// The largest `x.c - |c|^2 / 2` belongs to the smallest `|x - c|^2`, so that this is one convolution.
@@ -225,6 +256,11 @@ fn int(name: &str, value: i64) -> AttributeProto {
 fn ints(name: &str, values: &[i64]) -> AttributeProto {
     let r#type = Some(AttributeType::Ints as i32);
     AttributeProto { name: Some(name.into()), ints: values.into(), r#type, ..Default::default() }
+}
+
+fn text(name: &str, value: &str) -> AttributeProto {
+    let r#type = Some(AttributeType::String as i32);
+    AttributeProto { name: Some(name.into()), s: Some(value.into()), r#type, ..Default::default() }
 }
 
 #[cfg(test)]

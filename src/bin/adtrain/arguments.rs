@@ -44,6 +44,8 @@ impl Hardware {
 pub enum Method {
     /// Cascade patch retrieval
     Cpr,
+    /// A coreset of normal patches
+    Patchcore,
 }
 
 /// How images of another shape are brought to the input's size.
@@ -122,4 +124,12 @@ pub fn steps(text: &str) -> Result<usize, String> {
 pub fn folder_name(path: &Path) -> String {
     let whole: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     whole.file_name().map_or_else(|| "unnamed".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The folder that a path lies in.
+pub fn folder_around(out: &Path) -> PathBuf {
+    match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }

@@ -4,8 +4,9 @@ use crate::arguments::{self, FitArgument, ForegroundArgument, Hardware, Method};
 use crate::console::{self, Console};
 use crate::date;
 use gstanomaly::bundle::Manifest;
-use gstanomaly::methods::cpr;
+use gstanomaly::frame::Fit;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
+use gstanomaly::methods::{cpr, patchcore};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -36,12 +37,18 @@ pub struct Arguments {
     /// What to do with images of another shape
     #[arg(long, value_enum, default_value = "stretch")]
     fit: FitArgument,
+    /// With --fit crop: scale the shorter side to this many pixels, then cut the input from the middle, as in 256 for 224x224
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65536), value_name = "PIXELS")]
+    resize: Option<u32>,
     /// Weight what belongs to the object higher than the ground it lies on
     #[arg(long, value_enum, default_value = "auto")]
     foreground: ForegroundArgument,
     /// Training steps of the learned branch; this version has none
     #[arg(long, default_value = "0", value_parser = arguments::steps, value_name = "N")]
     steps: usize,
+    /// PatchCore: share of all patches that the bank keeps [default: 0.1]
+    #[arg(long, value_name = "SHARE")]
+    coreset: Option<f64>,
     /// Set a parameter of the method, such as neighbours=5; can be given again
     #[arg(long, value_parser = arguments::setting, value_name = "NAME=VALUE")]
     set: Vec<(String, String)>,
@@ -66,6 +73,7 @@ Examples:
   adtrain fit --data good_images --out part.bundle
   adtrain fit --data bottle --foreground on --set neighbours=5 --out bottle.bundle
   adtrain fit --data rails --size 640x128 --out rails.bundle
+  adtrain fit --data bottle --method patchcore --coreset 0.01 --size 224x224 --fit crop --resize 256 --out bottle.bundle
 
 A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was.";
 
@@ -81,18 +89,19 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         backbone: Backbone::open(&arguments.backbone)?,
         layers: arguments.layers.clone(),
         size: arguments.size,
-        fit: arguments.fit.into(),
+        fit: fit_of(arguments)?,
         foreground: arguments.foreground.into(),
-        set: arguments.set.clone(),
+        set: settings(arguments)?,
         seed: arguments.seed,
         strict: arguments.strict,
         device: arguments.hardware.device,
         threads: arguments.hardware.threads,
-        scratch: folder_around(&arguments.out),
+        scratch: arguments::folder_around(&arguments.out),
         date: date::today()?,
     };
     let fit = match arguments.method {
         Method::Cpr => cpr::fit,
+        Method::Patchcore => patchcore::fit,
     };
     let manifest = fit(&options, &arguments.out, console)?;
     console.finish();
@@ -105,6 +114,29 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     } else {
         console::print(&describe(&arguments.out, &manifest, seconds))
     }
+}
+
+fn fit_of(arguments: &Arguments) -> anyhow::Result<Fit> {
+    match (arguments.fit, arguments.resize) {
+        (fit, None) => Ok(fit.into()),
+        (FitArgument::Crop, Some(side)) => Ok(Fit::Centre(side)),
+        _ => anyhow::bail!("--resize goes with --fit crop: it says how large the image is that is cropped"),
+    }
+}
+
+/// The method's parameters that were set, by `--set` or by a flag of its own.
+fn settings(arguments: &Arguments) -> anyhow::Result<Vec<(String, String)>> {
+    let mut set = arguments.set.clone();
+    if let Some(share) = arguments.coreset {
+        let method = arguments.method;
+        anyhow::ensure!(
+            method == Method::Patchcore,
+            "--coreset is a setting of patchcore; {} keeps all patches",
+            format!("{method:?}").to_lowercase()
+        );
+        set.push(("coreset".into(), share.to_string()));
+    }
+    Ok(set)
 }
 
 fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
@@ -130,11 +162,4 @@ fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
         manifest.calibration.threshold,
         manifest.calibration.obtained,
     )
-}
-
-fn folder_around(out: &Path) -> PathBuf {
-    match out.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }

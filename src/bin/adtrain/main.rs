@@ -11,6 +11,7 @@ mod info;
 mod interrupt;
 mod overlay;
 mod predict;
+mod update;
 
 use clap::{Parser, Subcommand};
 use console::Console;
@@ -41,6 +42,7 @@ enum Verb {
     Eval(eval::Arguments),
     Predict(predict::Arguments),
     Calibrate(calibrate::Arguments),
+    Update(update::Arguments),
     Info(info::Arguments),
     Backbones(backbones::Arguments),
 }
@@ -70,6 +72,7 @@ fn run(verb: Verb, console: &mut Console) -> anyhow::Result<()> {
         Verb::Eval(arguments) => eval::run(&arguments, console),
         Verb::Predict(arguments) => predict::run(&arguments, console),
         Verb::Calibrate(arguments) => calibrate::run(&arguments, console),
+        Verb::Update(arguments) => update::run(&arguments, console),
         Verb::Info(arguments) => info::run(&arguments),
         Verb::Backbones(arguments) => backbones::run(&arguments),
     }

@@ -1,6 +1,7 @@
 //! The types in which features of references are kept.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -8,6 +9,14 @@ use std::arch::x86_64::*;
 pub trait Element: Copy + Send + Sync {
     /// The value.
     fn to_f32(self) -> f32;
+
+    /// Several values at once.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    fn widen(values: &[Self], out: &mut [f32])
+    where
+        Self: Sized;
 
     /// Eight values from `from` on.
     ///
@@ -27,6 +36,10 @@ pub trait Element: Copy + Send + Sync {
 impl Element for f16 {
     fn to_f32(self) -> f32 {
         f16::to_f32(self)
+    }
+
+    fn widen(values: &[Self], out: &mut [f32]) {
+        values.convert_to_f32_slice(out);
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -49,6 +62,10 @@ impl Element for f16 {
 impl Element for f32 {
     fn to_f32(self) -> f32 {
         self
+    }
+
+    fn widen(values: &[Self], out: &mut [f32]) {
+        out.copy_from_slice(values);
     }
 
     #[cfg(target_arch = "x86_64")]

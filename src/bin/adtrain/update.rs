@@ -1,0 +1,74 @@
+//! `adtrain update`.
+
+use crate::arguments::{self, Hardware};
+use crate::console::{self, Console};
+use crate::date;
+use gstanomaly::bundle::{Manifest, read_manifest};
+use gstanomaly::methods::fitting::{UpdateOptions, update};
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Add images of good parts to a bundle, without learning it anew
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The bundle to change; of the method patchcore
+    #[arg(long, value_name = "BUNDLE")]
+    model: PathBuf,
+    /// Folder of images of good parts that the bundle has not seen
+    #[arg(long, value_name = "DIR")]
+    add: PathBuf,
+    /// Fail if an image cannot be read, instead of leaving it out
+    #[arg(long)]
+    strict: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    hardware: Hardware,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  adtrain update --model bottle.bundle --add false_alarms_of_today
+
+The bundle takes in what it does not know yet, and its threshold is set anew. The new bundle appears when it is complete; a pipeline \
+that plays it goes on with the old one until its 'model' is set again.";
+
+/// Updates a bundle.
+pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
+    let start = Instant::now();
+    arguments.hardware.prepare()?;
+    let before = read_manifest(&arguments.model)?;
+    let options = UpdateOptions {
+        add: arguments.add.clone(),
+        strict: arguments.strict,
+        device: arguments.hardware.device,
+        threads: arguments.hardware.threads,
+        scratch: arguments::folder_around(&arguments.model),
+        date: date::today()?,
+    };
+    let after = update(&arguments.model, &options, console)?;
+    console.finish();
+    let seconds = start.elapsed().as_secs_f64();
+    if arguments.json {
+        let result = json!({
+            "bundle": arguments.model, "seconds": seconds,
+            "images_before": before.training.images, "threshold_before": before.calibration.threshold, "manifest": after,
+        });
+        return console::print(&format!("{result:#}"));
+    }
+    let rows = |manifest: &Manifest| manifest.params.get("rows").cloned().unwrap_or_default();
+    console::print(&format!(
+        "{}: {} images, {} before; {} rows, {} before; in {seconds:.0} s\nthreshold {:.4}, was {:.4}: {}",
+        arguments.model.display(),
+        after.training.images,
+        before.training.images,
+        rows(&after),
+        rows(&before),
+        after.calibration.threshold,
+        before.calibration.threshold,
+        after.calibration.obtained,
+    ))
+}

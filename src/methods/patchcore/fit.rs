@@ -1,0 +1,172 @@
+//! Learning a PatchCore bundle from good images.
+//!
+//! One pass of the network embeds all patches; a greedy selection keeps the coreset. The bank then scores each training image
+//! with the rows of that image left out, which calibrates the bundle.
+
+use super::coreset::{self, Coreset};
+use super::judged::{self, Judge};
+use super::patches::Patches;
+use super::rows::Rows;
+use super::{Embedding, NAME, PATCHES, Params, PatchCore, Selection, Start, heads};
+use crate::bundle::{self, BackboneInfo, Bank, Manifest, Staging, Training};
+use crate::error::{Error, Result};
+use crate::frame::InputSpec;
+use crate::kernels::windowed::Shape;
+use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress};
+use crate::network::backbone::Layer;
+use crate::network::graph::GraphBuilder;
+use crate::network::{Network, OutputSpec};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Images at most that calibrate the bundle; more would only make fitting slower.
+const CALIBRATED: usize = 1_000;
+
+/// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.
+///
+/// # Errors
+/// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`.
+pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
+    if options.foreground == Foreground::On {
+        return Err(Error::Setting("PatchCore estimates no foreground: leave --foreground away".into()));
+    }
+    let mut staging = Staging::new(out)?;
+    let mut images = ImageSet::open(options, progress)?;
+    let layers = options.backbone.layers::<2>(&options.layers)?;
+    let input = images.input().clone();
+    let draft = Params { references: images.len(), stride: layers[0].stride, ..Params::default() };
+    let mut params = options.apply(draft)?;
+    params.check(&input).map_err(Error::Setting)?;
+
+    let graph = build_graph(options, &layers, &input, &params.embedding)?;
+    staging.write_graph(&graph)?;
+    let size = (input.width, input.height);
+    let outputs = outputs(&params, &input);
+    let mut network = Network::load(&graph, size, outputs, options.device, options.threads)?;
+    let patches =
+        Patches::embed(&mut images, &mut network, &params, options.seed, &options.scratch, progress)?;
+
+    let chosen = choose(&patches, &mut params, options.seed, progress)?;
+    params.references = patches.images;
+    params.rows = chosen.len();
+    let mut rows = Rows::new(Vec::new(), Vec::new());
+    rows.take(patches.values(), &chosen, patches.dimension, patches.per_image(), 0);
+    rows.relate(&params, progress)?;
+    rows.write(&mut staging, &params, &[])?;
+    let (scores, source) = judge(&params, &staging, &patches, &mut images, &mut network, progress)?;
+    params.peak = judged::peak(&scores);
+    rows.write(&mut staging, &params, &scores)?;
+    let calibration = judged::calibration(&scores, &params, source)?;
+
+    let manifest = Manifest {
+        format: bundle::FORMAT,
+        name: options.name.clone(),
+        method: NAME.into(),
+        preset: "standard".into(),
+        backbone: BackboneInfo {
+            name: options.backbone.card.name.clone(),
+            sha256: options.backbone.card.sha256.clone(),
+            licence: options.backbone.card.licence.clone(),
+            layers: layers.iter().map(|layer| layer.name.clone()).collect(),
+        },
+        input,
+        params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
+        calibration,
+        training: Training {
+            images: params.references,
+            skipped: images.skipped(),
+            seed: options.seed,
+            steps: 0,
+            dataset: options.dataset.clone(),
+            date: options.date.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        },
+        files: Default::default(),
+    };
+    staging.commit(manifest)
+}
+
+/// What the images are scored by the bank written so far, and where that comes from, for people.
+fn judge(
+    params: &Params,
+    staging: &Staging,
+    patches: &Patches,
+    images: &mut ImageSet,
+    network: &mut Network,
+    progress: &mut dyn Progress,
+) -> Result<(Vec<[f32; 3]>, &'static str)> {
+    let bank = Bank::open(&staging.bank())?;
+    let patchcore = Arc::new(PatchCore::open(params.clone(), images.input(), &bank)?);
+    let mut judge = Judge::new(&patchcore);
+    if patches.images > 1 {
+        let step = patches.images.div_ceil(CALIBRATED);
+        progress.stage("calibrating", patches.images.div_ceil(step));
+        for index in (0..patches.images).step_by(step) {
+            judge.judge(&[patches.map(index)], Some(index), progress)?;
+        }
+        return Ok((judge.finish(), "training images, each against the others"));
+    }
+    progress.note("a single good image: how much good ones differ is guessed from shifted views of it");
+    images.shifted_views(network, "calibrating", progress, |maps, progress| {
+        judge.judge(maps, None, progress)
+    })?;
+    Ok((judge.finish(), "the only training image, seen again without a strip at one side"))
+}
+
+fn build_graph(
+    options: &FitOptions,
+    layers: &[Layer],
+    input: &InputSpec,
+    embedding: &Embedding,
+) -> Result<Vec<u8>> {
+    if !embedding.aggregated.is_multiple_of(layers.len()) {
+        return Err(Error::Setting(format!(
+            "embedding.aggregated must be a multiple of the number of layers, {}; found {}",
+            layers.len(),
+            embedding.aggregated
+        )));
+    }
+    let shape = |layer: &Layer| Shape {
+        height: input.height as usize / layer.stride,
+        width: input.width as usize / layer.stride,
+        channels: layer.channels,
+    };
+    let layers: Vec<(&str, Shape)> = layers.iter().map(|layer| (layer.name.as_str(), shape(layer))).collect();
+    let graph = GraphBuilder::from_backbone(&options.backbone.model, (input.width, input.height))?;
+    heads::finish(graph, &layers, embedding)
+}
+
+fn outputs(params: &Params, input: &InputSpec) -> Vec<OutputSpec> {
+    let (height, width) = params.map(input);
+    vec![OutputSpec::floats(PATCHES, [1, height, width, params.embedding.aggregated])]
+}
+
+/// Chooses the coreset, and notes its radius in `params`.
+fn choose(
+    patches: &Patches,
+    params: &mut Params,
+    seed: u64,
+    progress: &mut dyn Progress,
+) -> Result<Vec<usize>> {
+    let points = patches.points();
+    let count = ((points.len() as f64 * params.coreset) as usize).max(1);
+    let Selection { start, starts, .. } = params.selection.clone();
+    progress.stage("choosing the coreset", count);
+    let anchors = match start {
+        Start::Exact => points.exact_start(),
+        Start::Approximate => points.approximate_start(&coreset::draw(points.len(), starts, seed)),
+    };
+    let Coreset { mut chosen, radius } = coreset::greedy(points, &anchors, count, 0.0, || {
+        progress.advance();
+        if progress.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+    })?;
+    if chosen.is_empty() {
+        // All patches are the same.
+        chosen.push(0);
+    }
+    if chosen.len() < count {
+        progress.note(&format!("only {} different patches: the bank has no more rows", chosen.len()));
+    }
+    params.selection.radius = f64::from(radius);
+    Ok(chosen)
+}

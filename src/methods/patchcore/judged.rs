@@ -1,0 +1,74 @@
+//! What the bank says of normal images, which calibrates the bundle.
+//!
+//! A training image is scored without the rows of the bank that come from it. The coreset was chosen with that image, so
+//! what other images had there may have been left out as too near to its rows: its scores are rather too high than
+//! too low, the more so the fewer rows the bank keeps, and so is the threshold that they give.
+
+use super::{Params, PatchCore};
+use crate::bundle::Calibration;
+use crate::error::{Error, Result};
+use crate::evaluate::calibration::{FALSE_ALARMS, Scores, calibrate};
+use crate::methods::fitting::Progress;
+use crate::methods::{Method, Retrieve, Score};
+use crate::network::FeatureMap;
+use std::sync::Arc;
+
+/// Scores normal images.
+pub(super) struct Judge {
+    retrieve: Box<dyn Retrieve>,
+    score: Box<dyn Score>,
+    neighbours: usize,
+    /// The image of each row.
+    owners: Vec<u32>,
+    scores: Vec<[f32; 3]>,
+}
+
+impl Judge {
+    pub fn new(patchcore: &Arc<PatchCore>) -> Self {
+        let (retrieve, score) = (patchcore.clone().retrieve(), patchcore.clone().score());
+        let owners = patchcore.images.clone();
+        Self { retrieve, score, neighbours: patchcore.neighbours(), owners, scores: Vec::new() }
+    }
+
+    /// Scores a normal image, without the rows of image `exclude`.
+    pub fn judge(
+        &mut self,
+        maps: &[FeatureMap],
+        exclude: Option<usize>,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        if progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        progress.advance();
+        if exclude.is_some_and(|image| self.owners.iter().all(|&owner| owner as usize == image)) {
+            // A bank of few rows may have none of other images: that one says nothing.
+            return Ok(());
+        }
+        let found = self.retrieve.retrieve(maps, self.neighbours, exclude)?;
+        let (map, value) = self.score.score(&found, None)?;
+        let mean = map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64;
+        self.scores.push([value as f32, mean as f32, map.iter().copied().fold(0.0, f32::max)]);
+        Ok(())
+    }
+
+    /// The image score, the mean and the largest value of the map of each image.
+    pub fn finish(self) -> Vec<[f32; 3]> {
+        self.scores
+    }
+}
+
+/// The median of the maps' largest values as shares of the image scores.
+pub(super) fn peak(scores: &[[f32; 3]]) -> f64 {
+    let known = scores.iter().filter(|[score, _, peak]| *score > 0.0 && *peak > 0.0);
+    let mut shares: Vec<f64> = known.map(|[score, _, peak]| f64::from(peak / score)).collect();
+    shares.sort_by(f64::total_cmp);
+    shares.get(shares.len() / 2).copied().unwrap_or(1.0)
+}
+
+/// The threshold and the scale; `params` has the peak.
+pub(super) fn calibration(scores: &[[f32; 3]], params: &Params, source: &str) -> Result<Calibration> {
+    let column = |i: usize| scores.iter().map(|image| f64::from(image[i])).collect();
+    let scores = Scores { normal: column(0), map_means: column(1), defective: Vec::new() };
+    calibrate(&scores, FALSE_ALARMS, source, |score| score * params.peak)
+}

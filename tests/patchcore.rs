@@ -1,0 +1,382 @@
+//! PatchCore from images to frames: few images, many, spoilt bundles, images added later.
+
+#![cfg(feature = "train")]
+
+#[path = "common/pipeline.rs"]
+mod pipeline;
+#[path = "common/product.rs"]
+mod product;
+#[path = "command_line/workshop.rs"]
+#[allow(dead_code, reason = "not all of it is needed here")]
+mod workshop;
+
+use gst::prelude::*;
+use gstanomaly::bundle::{BANK, Bundle, MANIFEST, Manifest, read_manifest};
+use gstanomaly::frame::Fit;
+use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress, UpdateOptions, update};
+use gstanomaly::methods::{Retriever, ScoreOptions, patchcore};
+use gstanomaly::network::backbone::Backbone;
+use gstanomaly::network::{Device, FeatureExtractor};
+use pipeline::{Line, chain, info_of, score};
+use product::{FOLDER, copy, defective, file, good, judge_file, scratch};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use workshop::Workshop;
+
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Progress for Notes {
+    fn stage(&mut self, _name: &str, _steps: usize) {}
+    fn advance(&mut self) {}
+    fn note(&mut self, message: &str) {
+        self.0.push(message.into());
+    }
+}
+
+/// A folder with the good images of these seeds.
+fn images(name: &str, seeds: std::ops::Range<u64>) -> PathBuf {
+    let folder = FOLDER.join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    for seed in seeds {
+        good(seed).save(folder.join(format!("{seed:03}.png"))).unwrap();
+    }
+    folder
+}
+
+fn options(name: &str, data: PathBuf, set: &[(&str, &str)]) -> FitOptions {
+    gst::init().unwrap();
+    FitOptions {
+        name: name.into(),
+        data,
+        dataset: "synthetic".into(),
+        backbone: Backbone::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0.onnx"))
+            .unwrap(),
+        layers: Vec::new(),
+        size: InputSize::Fixed(96, 64),
+        fit: Fit::Stretch,
+        foreground: Foreground::Auto,
+        set: set.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        seed: 0,
+        strict: true,
+        device: Device::Cpu,
+        threads: 0,
+        scratch: FOLDER.clone(),
+        date: "2025-01-01".into(),
+    }
+}
+
+fn fit(name: &str, seeds: std::ops::Range<u64>, set: &[(&str, &str)]) -> (PathBuf, Manifest, Vec<String>) {
+    let mut notes = Notes::default();
+    let out = FOLDER.join(name);
+    let options = options(name, images(&format!("{name}-images"), seeds), set);
+    let manifest = patchcore::fit(&options, &out, &mut notes).unwrap();
+    (out, manifest, notes.0)
+}
+
+static BUNDLE: LazyLock<PathBuf> = LazyLock::new(|| fit("patchcore", 0..12, &[]).0);
+
+#[test]
+fn a_frame_has_exactly_the_score_of_its_file() {
+    let images = [good(100), defective(101), good(102), defective(103)];
+    let expected: Vec<f64> = images
+        .iter()
+        .enumerate()
+        .map(|(i, image)| judge_file(&BUNDLE, &file(image, &format!("patchcore-{i}.png"))).score)
+        .collect();
+    assert!(expected[1] > 1.5 * expected[0] && expected[3] > 1.5 * expected[2], "{expected:?}");
+    for description in [chain(&BUNDLE), format!("addetect model={}", BUNDLE.display())] {
+        let line = Line::playing(&description, &info_of(&images[0]));
+        let found: Vec<f64> =
+            (0..).zip(&images).map(|(number, image)| score(&line.pass(image, number))).collect();
+        assert_eq!(found, expected, "{description}");
+        assert!(line.drain().is_empty());
+    }
+}
+
+#[test]
+fn one_five_and_ten_images_give_a_bundle_that_finds_the_defect() {
+    for count in [1, 5, 10] {
+        let (bundle, manifest, notes) = fit(&format!("few-{count}"), 0..count, &[("coreset", "0.5")]);
+        assert_eq!(manifest.training.images, count as usize);
+        assert_eq!(manifest.params["rows"], count * 48, "half of 96 patches an image");
+        let normal = judge_file(&bundle, &file(&good(200), "few-good.png"));
+        let bad = judge_file(&bundle, &file(&defective(201), "few-bad.png"));
+        assert!(bad.anomalous && bad.score > 1.3 * normal.score, "{count}: {} {}", normal.score, bad.score);
+        let obtained = manifest.calibration.obtained;
+        if count == 1 {
+            assert!(obtained.contains("the only training image"), "{obtained}");
+            assert!(notes.iter().any(|note| note.contains("a single good image")), "{notes:?}");
+        } else {
+            assert!(obtained.contains("each against the others"), "{obtained}");
+        }
+    }
+}
+
+#[test]
+fn more_neighbours_than_rows_and_images_without_differences() {
+    let (bundle, manifest, _) = fit("tiny", 0..2, &[("coreset", "0.01"), ("neighbours", "50")]);
+    let rows = manifest.params["rows"].as_u64().unwrap();
+    // 1 % of twice 96 patches; the image that it is of cannot be compared with others.
+    assert_eq!(rows, 1);
+    assert!(manifest.calibration.obtained.contains(": 1 normal"), "{}", manifest.calibration.obtained);
+    assert!(judge_file(&bundle, &file(&defective(1), "tiny.png")).score.is_finite());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bank_and_other_settings_others() {
+    let bank = |name: &str, set: &[(&str, &str)]| std::fs::read(fit(name, 0..4, set).0.join(BANK)).unwrap();
+    let first = bank("seed-a", &[]);
+    assert!(first == bank("seed-b", &[]));
+    assert!(first != bank("seed-c", &[("selection.start", "\"exact\"")]));
+    assert!(first != bank("seed-d", &[("selection.projection", "0")]));
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_errors() {
+    for (name, value, part) in [
+        ("coreset", "0", "coreset must be"),
+        ("coreset", "1.5", "coreset must be"),
+        ("embedding.patch", "2", "odd"),
+        ("embedding.aggregated", "1023", "multiple of the number of layers"),
+        ("neighbours", "0", "neighbours must be"),
+        ("sheets", "60", "unknown parameter 'sheets'"),
+    ] {
+        let options = options("bad", images("bad-images", 0..2), &[(name, value)]);
+        let error =
+            patchcore::fit(&options, &FOLDER.join("bad"), &mut Notes::default()).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let options =
+        FitOptions { foreground: Foreground::On, ..options("bad", images("bad-images", 0..2), &[]) };
+    let error = patchcore::fit(&options, &FOLDER.join("bad"), &mut Notes::default()).unwrap_err().to_string();
+    assert!(error.contains("no foreground"), "{error}");
+}
+
+/// More neighbours than a row of the bank knows are refused, fewer are taken.
+#[test]
+fn neighbours_can_be_asked_for() {
+    let bundle = Arc::new(Bundle::open(&BUNDLE).unwrap());
+    let image = defective(7);
+    let picture =
+        gstanomaly::frame::Picture::from_rgb(image.width(), image.height(), image.as_raw()).unwrap();
+    let network = bundle.network(Device::Cpu, 0).unwrap();
+    let mut extractor = FeatureExtractor::new(bundle.clone(), network, picture.info(), None).unwrap();
+    let features = extractor.extract(&picture.frame().unwrap()).unwrap();
+    let mut retriever = Retriever::new(bundle);
+    assert_eq!(retriever.retrieve(&features, 0).unwrap().found.neighbours.len(), 9);
+    assert_eq!(retriever.retrieve(&features, 3).unwrap().found.neighbours.len(), 3);
+    let error = retriever.retrieve(&features, 10).unwrap_err().to_string();
+    assert!(error.contains("10 neighbours") && error.contains("9 at most"), "{error}");
+}
+
+/// A copy of the bundle with one tensor changed (`None`: left out).
+fn spoilt(
+    name: &str,
+    change: impl FnOnce(&mut Dtype, &mut Vec<usize>, &mut Vec<u8>) -> bool,
+) -> tempfile::TempDir {
+    let folder = scratch();
+    copy(&BUNDLE, folder.path());
+    let content = std::fs::read(folder.path().join(BANK)).unwrap();
+    let bank = SafeTensors::deserialize(&content).unwrap();
+    let mut change = Some(change);
+    let mut tensors = Vec::new();
+    for (found, tensor) in bank.tensors() {
+        let (mut dtype, mut shape, mut bytes) =
+            (tensor.dtype(), tensor.shape().to_vec(), tensor.data().to_vec());
+        let kept = found != name || change.take().unwrap()(&mut dtype, &mut shape, &mut bytes);
+        if kept {
+            tensors.push((found, dtype, shape, bytes));
+        }
+    }
+    assert!(change.is_none(), "the bank has no {name}");
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+    });
+    let bank = safetensors::serialize(views, None).unwrap();
+    edit(folder.path(), |manifest| manifest["files"][BANK]["bytes"] = json!(bank.len()));
+    std::fs::write(folder.path().join(BANK), bank).unwrap();
+    folder
+}
+
+fn edit(bundle: &Path, change: impl FnOnce(&mut Value)) {
+    let file = bundle.join(MANIFEST);
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    change(&mut manifest);
+    std::fs::write(file, serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+#[track_caller]
+fn refusal(bundle: &Path, parts: &[&str]) {
+    let message = Bundle::open(bundle).expect_err("it is accepted").to_string();
+    assert!(message.starts_with(bundle.to_str().unwrap()), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+}
+
+#[test]
+fn a_spoilt_bank_is_refused() {
+    for name in ["patches", "images", "neighbourhoods"] {
+        refusal(spoilt(name, |_, _, _| false).path(), &[name, "missing"]);
+        let wrong_type = spoilt(name, |dtype, _, _| {
+            *dtype = if *dtype == Dtype::F16 { Dtype::BF16 } else { Dtype::I32 };
+            true
+        });
+        refusal(wrong_type.path(), &[name, "expected", "found"]);
+        let flat = spoilt(name, |_, shape, _| {
+            *shape = vec![shape.iter().product(), 1, 1];
+            true
+        });
+        refusal(flat.path(), &[name, "expected", "found"]);
+    }
+    for bits in [half::f16::NAN, half::f16::INFINITY] {
+        let bad = spoilt("patches", |_, _, bytes| {
+            let last = bytes.len() - 2;
+            bytes[last..].copy_from_slice(&bits.to_le_bytes());
+            true
+        });
+        refusal(bad.path(), &["patches", "not finite"]);
+    }
+    for (name, limit) in [("images", "below 12"), ("neighbourhoods", "below 115")] {
+        let bad = spoilt(name, |_, _, bytes| {
+            bytes[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+            true
+        });
+        refusal(bad.path(), &[name, limit, "4294967295"]);
+    }
+}
+
+#[test]
+fn parameters_out_of_range_are_refused() {
+    for (name, value) in [
+        ("/rows", json!(0)),
+        ("/rows", json!(1u64 << 60)),
+        ("/references", json!(0)),
+        ("/references", json!(3)),
+        ("/stride", json!(0)),
+        ("/stride", json!(5)),
+        ("/embedding/patch", json!(4)),
+        ("/embedding/aggregated", json!(512)),
+        ("/coreset", json!(-1.0)),
+        ("/neighbours", json!(0)),
+        ("/neighbours", json!(10)),
+        ("/blur_sigma", json!(0.0)),
+        ("/blur_sigma", json!(1e300)),
+        ("/blur_truncation", json!(1e300)),
+        ("/peak", json!(0.0)),
+        ("/selection/radius", json!(-1.0)),
+        ("/selection/start", json!("random")),
+        ("/reweighting", json!("yes")),
+    ] {
+        let folder = scratch();
+        copy(&BUNDLE, folder.path());
+        edit(folder.path(), |manifest| *manifest["params"].pointer_mut(name).unwrap() = value.clone());
+        assert!(Bundle::open(folder.path()).is_err(), "{name} {value} is accepted");
+    }
+}
+
+fn add(bundle: &Path, folder: PathBuf) -> Manifest {
+    let options = UpdateOptions {
+        add: folder,
+        strict: true,
+        device: Device::Cpu,
+        threads: 0,
+        scratch: FOLDER.clone(),
+        date: "2025-02-02".into(),
+    };
+    update(bundle, &options, &mut Notes::default()).unwrap()
+}
+
+#[test]
+fn images_added_later_become_normal() {
+    let folder = scratch();
+    let bundle = folder.path().join("part.bundle");
+    copy(&BUNDLE, &bundle);
+    let before = read_manifest(&bundle).unwrap();
+
+    // What is called good from now on.
+    let new = FOLDER.join("new-normal");
+    std::fs::create_dir_all(&new).unwrap();
+    (300..306).for_each(|seed| defective(seed).save(new.join(format!("{seed}.png"))).unwrap());
+    let probe = file(&defective(310), "update-probe.png");
+    let old = judge_file(&bundle, &probe);
+    assert!(old.anomalous);
+    let line = Line::playing(&chain(&bundle), &info_of(&defective(310)));
+    assert_eq!(score(&line.pass(&defective(310), 0)), old.score);
+
+    let after = add(&bundle, new.clone());
+    assert_eq!((after.training.images, after.training.date.as_str()), (18, "2025-02-02"));
+    assert_eq!(after.params["references"], 18);
+    let rows = |manifest: &Manifest| manifest.params["rows"].as_u64().unwrap();
+    assert!(rows(&after) > rows(&before));
+    assert_eq!(after.params["selection"], before.params["selection"]);
+    assert!(after.calibration.obtained.contains("the last 6 added later"), "{}", after.calibration.obtained);
+    let judged = judge_file(&bundle, &probe);
+    assert!(!judged.anomalous && judged.score < 0.7 * old.score, "{} {}", judged.score, old.score);
+    assert!(!judge_file(&bundle, &file(&good(311), "update-good.png")).anomalous);
+
+    // What plays goes on with the old one until it is told.
+    assert_eq!(score(&line.pass(&defective(310), 1)), old.score);
+    line.element("features").set_property("model", bundle.to_str().unwrap());
+    let mut number = 1;
+    pipeline::wait_until("the new bundle", || {
+        number += 1;
+        score(&line.pass(&defective(310), number)) == judged.score
+    });
+
+    // What is known already adds nothing to the bank.
+    let again = add(&bundle, new);
+    assert_eq!((rows(&again), again.training.images), (rows(&after), 24));
+}
+
+#[test]
+fn the_command_line() {
+    let shop = Workshop::new();
+    shop.good("parts", 4, 1);
+    shop.good("more", 2, 2);
+    let fitted = shop.succeeds(
+        "fit --data parts --method patchcore --coreset 0.25 --size 64x64 --fit crop --resize 80 --out p.bundle --json",
+    );
+    let manifest = &fitted.json()["manifest"];
+    assert_eq!(manifest["params"]["coreset"], 0.25);
+    assert_eq!(manifest["input"]["fit"], json!({"centre": 80}));
+    fitted.says(&["choosing the coreset: 64", "calibrating: 4"]);
+    let updated = shop.succeeds("update --model p.bundle --add more");
+    assert!(updated.stdout.contains("6 images, 4 before"), "{}", updated.stdout);
+    shop.succeeds("info p.bundle --verify");
+
+    shop.fit("parts", "c.bundle");
+    let entries = shop.bundle("c.bundle");
+    shop.fails("update --model c.bundle --add more").says(&["cpr", "cannot be updated", "fit it again"]);
+    assert_eq!(shop.bundle("c.bundle"), entries);
+    shop.fails("update --model p.bundle --add nothing").says(&["nothing", "no such folder"]);
+    shop.fails("fit --data parts --coreset 0.1 --out x.bundle").says(&["--coreset", "patchcore", "cpr"]);
+    shop.fails("fit --data parts --size 64x64 --resize 80 --out x.bundle").says(&["--resize", "--fit crop"]);
+    assert_eq!(shop.entries("x.bundle"), [""; 0]);
+}
+
+#[test]
+fn what_is_not_inspected_does_not_score() {
+    let bundle = Arc::new(Bundle::open(&BUNDLE).unwrap());
+    let image = defective(400);
+    let picture =
+        gstanomaly::frame::Picture::from_rgb(image.width(), image.height(), image.as_raw()).unwrap();
+    let mut mask = image::GrayImage::from_pixel(image.width(), image.height(), image::Luma([255]));
+    let (left, top, width, height) = product::DEFECT;
+    for y in top.saturating_sub(16)..(top + height + 16).min(image.height()) {
+        for x in left.saturating_sub(16)..(left + width + 16).min(image.width()) {
+            mask.put_pixel(x, y, image::Luma([0]));
+        }
+    }
+    let path = FOLDER.join("patchcore-mask.png");
+    mask.save(&path).unwrap();
+    let ignore = Some(Arc::new(gstanomaly::methods::IgnoreMask::load(&path).unwrap()));
+    let all = product::judge(bundle.clone(), &picture, &ScoreOptions::default()).unwrap();
+    let masked =
+        product::judge(bundle, &picture, &ScoreOptions { ignore, ..ScoreOptions::default() }).unwrap();
+    assert!(masked.score < 0.8 * all.score, "{} {}", masked.score, all.score);
+}
