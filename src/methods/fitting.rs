@@ -1,5 +1,6 @@
 //! What fitting any method needs: its options, the images, and room for what does not fit in memory.
 
+use crate::bundle::{self, BackboneInfo, Calibration, Manifest, Training};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec, Picture, Preprocessor, load_picture};
@@ -119,6 +120,70 @@ impl FitOptions {
         }
         serde_json::from_value(value).map_err(|e| Error::Setting(format!("parameters: {e}")))
     }
+
+    /// For methods that estimate no foreground.
+    ///
+    /// # Errors
+    /// If one was asked for.
+    pub fn refuse_foreground(&self, method: &str) -> Result<()> {
+        match self.foreground {
+            Foreground::On => Err(Error::Setting(format!(
+                "{method} does not estimate a foreground: leave the setting out, or take the method cpr"
+            ))),
+            Foreground::Auto | Foreground::Off => Ok(()),
+        }
+    }
+
+    /// The manifest of a bundle fitted with these options.
+    pub fn manifest(&self, fitted: Fitted) -> Manifest {
+        let card = &self.backbone.card;
+        Manifest {
+            format: bundle::FORMAT,
+            name: self.name.clone(),
+            method: fitted.method.into(),
+            preset: fitted.preset.into(),
+            backbone: BackboneInfo {
+                name: card.name.clone(),
+                sha256: card.sha256.clone(),
+                licence: card.licence.clone(),
+                layers: fitted.layers,
+            },
+            input: fitted.input,
+            params: fitted.params,
+            calibration: fitted.calibration,
+            training: Training {
+                images: fitted.images,
+                skipped: fitted.skipped,
+                seed: self.seed,
+                steps: 0,
+                dataset: self.dataset.clone(),
+                date: self.date.clone(),
+                version: env!("CARGO_PKG_VERSION").into(),
+            },
+            files: Default::default(),
+        }
+    }
+}
+
+/// What a method without training steps says of a fit.
+#[derive(Debug)]
+pub struct Fitted {
+    /// The method's name.
+    pub method: &'static str,
+    /// What its parameters started from.
+    pub preset: &'static str,
+    /// The layers in use, finest first.
+    pub layers: Vec<String>,
+    /// What the network wants to see.
+    pub input: InputSpec,
+    /// The method's parameters.
+    pub params: serde_json::Value,
+    /// What a score means.
+    pub calibration: Calibration,
+    /// Number of good images.
+    pub images: usize,
+    /// Images that could not be read and were left out.
+    pub skipped: usize,
 }
 
 /// The good images, read anew in each pass; an unreadable one is left out of all of them.
@@ -152,7 +217,12 @@ impl ImageSet {
         let card = &options.backbone.card.input;
         let input = InputSpec { width, height, fit: options.fit, mean: card.mean, std: card.std };
         input.check().map_err(Error::Setting)?;
-        Ok(Self { paths, input, strict: options.strict, skipped: 0, preprocessors: HashMap::new() })
+        Ok(Self::new(paths, input, options.strict))
+    }
+
+    /// The images in `paths` for a network that wants to see `input`.
+    pub fn new(paths: Vec<PathBuf>, input: InputSpec, strict: bool) -> Self {
+        Self { paths, input, strict, skipped: 0, preprocessors: HashMap::new() }
     }
 
     /// Number of images; it shrinks when one turns out to be unreadable.

@@ -4,8 +4,8 @@ use crate::arguments::{self, FitArgument, ForegroundArgument, Hardware, Method};
 use crate::console::{self, Console};
 use crate::date;
 use gstanomaly::bundle::Manifest;
-use gstanomaly::methods::cpr;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
+use gstanomaly::methods::{cpr, hetmm};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,8 @@ pub struct Arguments {
     /// Network that the features come from: a name from 'adtrain backbones', or an ONNX file with its card
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     backbone: String,
-    /// Two layers of the backbone [default: those that its card names]
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    /// Layers of the backbone: two for cpr [default: those that its card names], up to three for hetmm [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "A,B,..")]
     layers: Vec<String>,
     /// Size at which the network sees the images, in multiples of 32; auto: the images' own shape
     #[arg(long, default_value = "320x320", value_parser = arguments::input_size, value_name = "WxH|auto")]
@@ -42,6 +42,9 @@ pub struct Arguments {
     /// Training steps of the learned branch; this version has none
     #[arg(long, default_value = "0", value_parser = arguments::steps, value_name = "N")]
     steps: usize,
+    /// hetmm: templates that the good images are reduced to, or all; the same as --set sheets=N
+    #[arg(long, value_parser = arguments::sheets, value_name = "N|all")]
+    sheets: Option<String>,
     /// Set a parameter of the method, such as neighbours=5; can be given again
     #[arg(long, value_parser = arguments::setting, value_name = "NAME=VALUE")]
     set: Vec<(String, String)>,
@@ -66,6 +69,7 @@ Examples:
   adtrain fit --data good_images --out part.bundle
   adtrain fit --data bottle --foreground on --set neighbours=5 --out bottle.bundle
   adtrain fit --data rails --size 640x128 --out rails.bundle
+  adtrain fit --data bottle --method hetmm --size 256x256 --sheets 60 --out bottle.bundle
 
 A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was.";
 
@@ -83,7 +87,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         size: arguments.size,
         fit: arguments.fit.into(),
         foreground: arguments.foreground.into(),
-        set: arguments.set.clone(),
+        set: settings(arguments),
         seed: arguments.seed,
         strict: arguments.strict,
         device: arguments.hardware.device,
@@ -93,6 +97,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     };
     let fit = match arguments.method {
         Method::Cpr => cpr::fit,
+        Method::Hetmm => hetmm::fit,
     };
     let manifest = fit(&options, &arguments.out, console)?;
     console.finish();
@@ -105,6 +110,12 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     } else {
         console::print(&describe(&arguments.out, &manifest, seconds))
     }
+}
+
+/// What `--set` and the flags of single methods say; a method refuses what it does not know.
+fn settings(arguments: &Arguments) -> Vec<(String, String)> {
+    let sheets = arguments.sheets.iter().map(|sheets| ("sheets".into(), sheets.clone()));
+    sheets.chain(arguments.set.iter().cloned()).collect()
 }
 
 fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {

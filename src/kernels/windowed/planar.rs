@@ -7,22 +7,12 @@
 
 use super::{Element, Search, Shape, rows};
 use crate::kernels::parallel::Buffer;
+use crate::kernels::vector::Vector;
 use std::arch::x86_64::*;
 
 /// Rows of the query and columns of the window that are computed together: nine sums, three vectors of the query and
 /// one of the reference fit the sixteen registers of AVX2.
 const TILE: usize = 3;
-
-/// A vector of f32 values. Every function needs the processor to have the instruction set.
-pub(super) trait Vector: Copy {
-    const LANES: usize;
-    unsafe fn load(from: *const f32) -> Self;
-    unsafe fn store(self, to: *mut f32);
-    /// `self * factor + sum`.
-    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
-    /// The larger in each lane; that of `self` where the other is not a number.
-    unsafe fn max(self, other: Self) -> Self;
-}
 
 /// The layout of planes: one row of a map with room on both sides, so that no vector ends outside.
 #[derive(Clone, Copy)]
