@@ -7,7 +7,7 @@
 //! default) and once without. The three take turns. Printed are medians and their ratio to the faster of the plain two.
 //!
 //! Words after `--` choose the cases whose names hold one of them. `BENCH_BACKBONE` names the ONNX file (with its card) of one more backbone. `BENCH_BUNDLES` names a folder that keeps the fitted
-//! bundles for the next run. `BENCH_FRAMES` and `BENCH_THREADS` stand for 200 and 2.
+//! bundles for the next run. `BENCH_BUNDLE` names one bundle, of any method, to measure instead. `BENCH_FRAMES` and `BENCH_THREADS` stand for 200 and 2.
 
 use gstanomaly::bundle::Bundle;
 use gstanomaly::frame::{Fit, Picture, Preprocessor};
@@ -37,6 +37,11 @@ fn main() {
     let rounds = if bench { number("BENCH_FRAMES", 200) } else { 2 };
     let threads = number("BENCH_THREADS", 2);
 
+    if let Some(bundle) = std::env::var_os("BENCH_BUNDLE") {
+        println!("{threads} threads, medians of {rounds} frames in ms\n{TITLE}");
+        println!("{}", measure(Path::new(&bundle), rounds, threads).line(&bundle.to_string_lossy()));
+        return;
+    }
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let kept = std::env::var_os("BENCH_BUNDLES").filter(|_| bench).map(PathBuf::from);
     let images = scratch.path().join("images");
@@ -225,5 +230,5 @@ fn tensor(bundle: &Bundle, picture: &Picture) -> Tensor<f32> {
     let mut values = vec![0.0; spec.len()];
     let mut preprocessor = Preprocessor::new(picture.info(), spec, None).unwrap();
     preprocessor.run(&picture.frame().unwrap(), &mut values).unwrap();
-    Tensor::from_array(([1usize, 3, SIDE as usize, SIDE as usize], values)).unwrap()
+    Tensor::from_array(([1usize, 3, spec.height as usize, spec.width as usize], values)).unwrap()
 }

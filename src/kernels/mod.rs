@@ -5,8 +5,11 @@
 //! are written by hand for an instruction set, and tested against their plain form.
 
 pub mod blur;
+pub mod centroids;
+pub mod cholesky;
 pub mod components;
 pub mod histogram;
+pub mod mahalanobis;
 pub mod mutual;
 pub mod parallel;
 pub mod resize;

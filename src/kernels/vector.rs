@@ -11,13 +11,10 @@ pub(super) trait Vector: Copy {
     unsafe fn splat(value: f32) -> Self;
     /// `self * factor + sum`.
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
-    unsafe fn add(self, other: Self) -> Self;
     /// The larger in each lane; that of `self` where the other is not a number.
     unsafe fn max(self, other: Self) -> Self;
     /// The largest of the lanes.
     unsafe fn largest(self) -> f32;
-    /// The sum of the lanes.
-    unsafe fn sum(self) -> f32;
 }
 
 impl Vector for __m256 {
@@ -58,24 +55,10 @@ impl Vector for __m256 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn add(self, other: Self) -> Self {
-        _mm256_add_ps(self, other)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
     unsafe fn largest(self) -> f32 {
         let four = _mm_max_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
         let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
         _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn sum(self) -> f32 {
-        let four = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
-        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-        _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
     }
 }
 
@@ -117,19 +100,7 @@ impl Vector for __m512 {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn add(self, other: Self) -> Self {
-        _mm512_add_ps(self, other)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
     unsafe fn largest(self) -> f32 {
         _mm512_reduce_max_ps(self)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn sum(self) -> f32 {
-        _mm512_reduce_add_ps(self)
     }
 }

@@ -346,6 +346,14 @@ impl Spool {
         self.file.write_all(bytemuck::cast_slice(&self.halves)).map_err(|e| Error::io(&self.folder, e))
     }
 
+    /// Appends values as they are.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn push_floats(&mut self, values: &[f32]) -> Result<()> {
+        self.file.write_all(bytemuck::cast_slice(values)).map_err(|e| Error::io(&self.folder, e))
+    }
+
     /// Everything that was appended.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ pub mod cpr;
 #[cfg(feature = "train")]
 pub mod fitting;
 pub mod hetmm;
+pub mod npad;
 mod retrieval;
 
 pub use anomaly::{Anomaly, IgnoreMask, Region, ScoreOptions, Scorer};
@@ -94,10 +95,15 @@ pub(crate) fn open(manifest: &Manifest, bank: Bank, path: &Path) -> Result<Arc<d
             checked(params.check(input), &file)?;
             Ok(Arc::new(hetmm::Hetmm::open(params, input, &bank)?))
         }
-        other => Err(Error::file(
-            &file,
-            format!("unknown method '{other}'; this version knows {}, {}", cpr::NAME, hetmm::NAME),
-        )),
+        npad::NAME => {
+            let params: npad::Params = params(manifest, &file)?;
+            checked(params.check(input), &file)?;
+            Ok(Arc::new(npad::Npad::open(params, input, &bank)?))
+        }
+        other => {
+            let known = [cpr::NAME, hetmm::NAME, npad::NAME].join(", ");
+            Err(Error::file(&file, format!("unknown method '{other}'; this version knows {known}")))
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use crate::error::{Error, Result};
 use prost::Message;
 use std::collections::HashSet;
 
+mod copies;
+
 /// The lowest operator set in which every operator used here has its present meaning.
 const MIN_OPSET: i64 = 13;
 /// From this operator set on the axes of ReduceL2 are an input, before that an attribute.

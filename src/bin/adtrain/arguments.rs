@@ -46,6 +46,8 @@ pub enum Method {
     Cpr,
     /// Template mutual matching
     Hetmm,
+    /// Neighbouring pixels' distributions
+    Npad,
 }
 
 /// How images of another shape are brought to the input's size.

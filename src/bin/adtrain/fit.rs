@@ -5,7 +5,7 @@ use crate::console::{self, Console};
 use crate::date;
 use gstanomaly::bundle::Manifest;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
-use gstanomaly::methods::{cpr, hetmm};
+use gstanomaly::methods::{cpr, hetmm, npad};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Network that the features come from: a name from 'adtrain backbones', or an ONNX file with its card
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     backbone: String,
-    /// Layers of the backbone: two for cpr [default: those that its card names], up to three for hetmm [default: all]
+    /// Layers of the backbone: two for cpr [default: those that its card names], up to three for hetmm and npad [default: all]
     #[arg(long, value_delimiter = ',', value_name = "A,B,..")]
     layers: Vec<String>,
     /// Size at which the network sees the images, in multiples of 32; auto: the images' own shape
@@ -98,6 +98,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let fit = match arguments.method {
         Method::Cpr => cpr::fit,
         Method::Hetmm => hetmm::fit,
+        Method::Npad => npad::fit,
     };
     let manifest = fit(&options, &arguments.out, console)?;
     console.finish();
