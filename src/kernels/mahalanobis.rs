@@ -134,7 +134,7 @@ impl<'a> Gaussians<'a> {
 
     fn place(&self, y: isize, x: isize) -> Option<usize> {
         let inside = (0..self.height as isize).contains(&y) && (0..self.width as isize).contains(&x);
-        inside.then_some(y as usize * self.width + x as usize)
+        inside.then(|| y as usize * self.width + x as usize)
     }
 }
 
