@@ -70,7 +70,8 @@ fn mutual_matching(criterion: &mut Criterion) {
         let templates = one.repeat(SHEETS);
         let (mut forward, mut backward) = (vec![0.0; shape.places()], vec![0.0; shape.places()]);
         // Multiplications, without those that the borders save.
-        let covered: usize = (0..height).map(|y| (y + window / 2).min(height - 1) + 1 - y.saturating_sub(window / 2)).sum();
+        let covered: usize =
+            (0..height).map(|y| (y + window / 2).min(height - 1) + 1 - y.saturating_sub(window / 2)).sum();
         group.throughput(Throughput::Elements((SHEETS * covered * covered * channels) as u64));
         group.bench_function(format!("{height}x{height}x{channels} window {window}"), |bencher| {
             let matching = Matching::new(&query, &templates, shape, SHEETS, (window, window));

@@ -55,9 +55,7 @@ fn around(place: usize) -> impl Iterator<Item = (usize, usize)> {
 fn weighted(moments: &[Moments]) -> Vec<Moments> {
     let one = |place: usize| {
         let neighbours: Vec<(&Moments, f64)> = around(place)
-            .map(|(_, other)| {
-                (&moments[other], moments[place].similarity(&moments[other], LAMBDA).unwrap())
-            })
+            .map(|(_, other)| (&moments[other], moments[place].similarity(&moments[other], LAMBDA).unwrap()))
             .collect();
         Moments::weighted(&neighbours, IMAGES)
     };
@@ -192,7 +190,8 @@ fn final_maps_and_image_scores() {
         let (mut retrieve, mut score) = (npad.clone().retrieve(), npad.score());
         let mut found: [Vec<f32>; 4] = Default::default();
         for (i, image) in images(&golden.floats("test_features")).into_iter().enumerate() {
-            let retrieved = retrieve.retrieve(&[FeatureMap::from_floats([1, 8, 8, 20], image)], 0, None).unwrap();
+            let retrieved =
+                retrieve.retrieve(&[FeatureMap::from_floats([1, 8, 8, 20], image)], 0, None).unwrap();
             let [a, b, e] = &retrieved.distances[..] else { panic!("three maps") };
             let product = a.values.iter().zip(b.values.iter()).map(|(a, b)| (a * b).sqrt());
             found[0].extend(product);

@@ -35,8 +35,10 @@ fn a_frame_has_exactly_the_score_of_its_file() {
     for bundle in [&*SHEETS, &*ALL] {
         let images = [good(100), defective(101), good(102), defective(103)];
         let name = |i| format!("{}-{i}.png", bundle.file_name().unwrap().to_string_lossy());
-        let expected: Vec<f64> =
-            (0..).zip(&images).map(|(i, image): (i32, _)| judge_file(bundle, &file(image, &name(i))).score).collect();
+        let expected: Vec<f64> = (0..)
+            .zip(&images)
+            .map(|(i, image): (i32, _)| judge_file(bundle, &file(image, &name(i))).score)
+            .collect();
         let line = Line::playing(&chain(bundle), &info_of(&images[0]));
         let found: Vec<f64> = (0..).zip(&images).map(|(i, image)| score(&line.pass(image, i))).collect();
         assert!(line.drain().is_empty());
@@ -86,10 +88,6 @@ fn few_and_equal_images() {
 
 #[test]
 fn settings_that_cannot_be() {
-    let fails = |method: fn(&FitOptions, &Path, &mut dyn _) -> _, settings: &[(&str, &str)]| -> String {
-        let method = |options: &FitOptions, out: &Path, progress: &mut dyn _| method(options, out, progress);
-        fit_method(method, "refused", settings, None).unwrap_err().to_string()
-    };
     for (setting, value, expected) in [
         ("sheets", "0", "sheets"),
         ("alpha", "1.5", "alpha must be 0 to 1"),
@@ -99,10 +97,10 @@ fn settings_that_cannot_be() {
         ("clustering.xi", "1", "clustering.xi"),
         ("neighbours", "5", "unknown parameter"),
     ] {
-        let error = fails(hetmm::fit, &[(setting, value)]);
+        let error = fit_method(hetmm::fit, "refused", &[(setting, value)], None).unwrap_err().to_string();
         assert!(error.contains(expected), "{setting}={value}: {error}");
     }
-    let error = fails(cpr::fit, &[("sheets", "60")]);
+    let error = fit_method(cpr::fit, "refused", &[("sheets", "60")], None).unwrap_err().to_string();
     assert!(error.contains("unknown parameter 'sheets'"), "{error}");
     let foreground = FitOptions { foreground: Foreground::On, ..options("refused", (64, 64)) };
     let error = hetmm::fit(&foreground, &FOLDER.join("refused"), &mut Quiet).unwrap_err().to_string();
@@ -151,8 +149,11 @@ fn damaged_bundles_are_refused() {
     assert!(error.contains("templates_0") && error.contains("expected F16"), "{error}");
     let error = spoilt(&|path| change_params(path, |params| params["layers"][0]["stride"] = 8.into()));
     assert!(error.contains("templates_0"), "{error}");
-    for (name, value) in [("templates", 0.into()), ("alpha", serde_json::json!(-1)), ("weights", vec![1.0].into())] {
-        let error = spoilt(&|path| change_params(path, |params| params[name] = serde_json::Value::clone(&value)));
+    for (name, value) in
+        [("templates", 0.into()), ("alpha", serde_json::json!(-1)), ("weights", vec![1.0].into())]
+    {
+        let error =
+            spoilt(&|path| change_params(path, |params| params[name] = serde_json::Value::clone(&value)));
         assert!(error.contains("params") && error.contains(name), "{name}: {error}");
     }
 }
@@ -172,7 +173,8 @@ fn adding(folder: &Path) -> UpdateOptions {
 #[test]
 fn an_update_makes_new_images_normal() {
     // Parts with what has been a defect, which is now how they shall be.
-    let (new, other) = (folder_of(&[defective(200), defective(201), defective(202)]), file(&defective(203), "new.png"));
+    let (new, other) =
+        (folder_of(&[defective(200), defective(201), defective(202)]), file(&defective(203), "new.png"));
     for (source, before) in [(&*SHEETS, 5), (&*ALL, GOOD_IMAGES)] {
         let folder = scratch();
         let path = folder.path().join("updated");
@@ -181,7 +183,10 @@ fn an_update_makes_new_images_normal() {
         let threshold = Bundle::open(&path).unwrap().manifest().calibration.threshold;
         let manifest = hetmm::update(&path, &adding(new.path()), &mut Quiet).unwrap();
         assert_eq!(templates(&path), before + 3);
-        assert_eq!((manifest.training.images as u64, &*manifest.training.date), (GOOD_IMAGES + 3, "2025-01-02"));
+        assert_eq!(
+            (manifest.training.images as u64, &*manifest.training.date),
+            (GOOD_IMAGES + 3, "2025-01-02")
+        );
         let bundle = Bundle::open(&path).unwrap();
         bundle.verify_hashes().unwrap();
         let found = judge_file(&path, &other);

@@ -20,17 +20,18 @@ use std::sync::LazyLock;
 const SMALL: [(&str, &str); 2] = [("channels", "30"), ("centroids", "40")];
 
 static PLAIN: LazyLock<PathBuf> = LazyLock::new(|| fit_method(npad::fit, "plain", &SMALL, None).unwrap());
-static SHIFTED: LazyLock<PathBuf> = LazyLock::new(|| {
-    fit_method(npad::fit, "shifted", &[SMALL[0], SMALL[1], ("shifts", "2")], None).unwrap()
-});
+static SHIFTED: LazyLock<PathBuf> =
+    LazyLock::new(|| fit_method(npad::fit, "shifted", &[SMALL[0], SMALL[1], ("shifts", "2")], None).unwrap());
 
 #[test]
 fn a_frame_has_exactly_the_score_of_its_file() {
     for bundle in [&*PLAIN, &*SHIFTED] {
         let images = [good(100), defective(101), good(102), defective(103)];
         let name = |i| format!("{}-{i}.png", bundle.file_name().unwrap().to_string_lossy());
-        let expected: Vec<f64> =
-            (0..).zip(&images).map(|(i, image): (i32, _)| judge_file(bundle, &file(image, &name(i))).score).collect();
+        let expected: Vec<f64> = (0..)
+            .zip(&images)
+            .map(|(i, image): (i32, _)| judge_file(bundle, &file(image, &name(i))).score)
+            .collect();
         let line = Line::playing(&chain(bundle), &info_of(&images[0]));
         let found: Vec<f64> = (0..).zip(&images).map(|(i, image)| score(&line.pass(image, i))).collect();
         assert!(line.drain().is_empty());
@@ -106,7 +107,9 @@ fn damaged_bundles_are_refused() {
         Bundle::open(&path).unwrap_err().to_string()
     };
     let first = |value: f32| move |bytes: &mut [u8]| bytes[..4].copy_from_slice(&value.to_le_bytes());
-    for tensor in ["weighted_means", "weighted_factors", "aggregated_means", "aggregated_factors", "centroids"] {
+    for tensor in
+        ["weighted_means", "weighted_factors", "aggregated_means", "aggregated_factors", "centroids"]
+    {
         let error = spoilt(&|path| change_tensor(path, tensor, first(f32::NAN)));
         assert!(error.contains(tensor) && error.contains("not finite"), "{error}");
     }

@@ -24,7 +24,10 @@ impl Centroids {
     /// # Panics
     /// If there is no centroid, or a number of values that `channels` does not divide.
     pub fn new(values: Vec<f32>, channels: usize) -> Self {
-        assert!(!values.is_empty() && values.len().is_multiple_of(channels), "centroids of {channels} channels");
+        assert!(
+            !values.is_empty() && values.len().is_multiple_of(channels),
+            "centroids of {channels} channels"
+        );
         let count = values.len() / channels;
         let mut groups = Vec::new();
         for first in (0..count).step_by(LANES) {

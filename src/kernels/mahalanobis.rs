@@ -111,7 +111,8 @@ impl<'a> Gaussians<'a> {
             let (y, x) = ((place / self.width) as isize, (place % self.width) as isize);
             let others = offsets.clone().flat_map(|dy| offsets.clone().map(move |dx| (y + dy, x + dx)));
             let inside = others.filter_map(|(y, x)| self.place(y, x));
-            *distance = inside.map(|other| self.distance(features, place, other)).fold(f32::INFINITY, f32::min);
+            *distance =
+                inside.map(|other| self.distance(features, place, other)).fold(f32::INFINITY, f32::min);
         }
     }
 

@@ -77,7 +77,10 @@ fn a_shifted_copy_is_found_in_the_window_and_not_beyond() {
     query.rotate_right(2 * shape.channels);
     let far = run(&Matching::new(&query, &template, shape, 1, (5, 3)));
     for y in 0..4 {
-        assert!(far.0[y * 6 + 2..y * 6 + 6].iter().all(|&d| d < 1e-6), "two columns are within a window of 5");
+        assert!(
+            far.0[y * 6 + 2..y * 6 + 6].iter().all(|&d| d < 1e-6),
+            "two columns are within a window of 5"
+        );
         assert!(far.1[y * 6..y * 6 + 4].iter().all(|&d| d > 1e-3), "and beyond one of 3");
     }
 }

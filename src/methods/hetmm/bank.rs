@@ -106,8 +106,7 @@ pub(super) fn tensors<'a>(layers: &'a [Packed], scores: &'a [f32], means: &'a [f
     for (i, layer) in layers.iter().enumerate() {
         let Shape { height, width, channels } = layer.shape;
         let shape = vec![height, width, channels, layer.templates];
-        tensors
-            .insert(super::templates_role(i), TensorData { dtype: Dtype::F16, shape, bytes: &layer.map });
+        tensors.insert(super::templates_role(i), TensorData { dtype: Dtype::F16, shape, bytes: &layer.map });
     }
     for (name, values) in [(SCORES, scores), (MAP_MEANS, means)] {
         let bytes = bytemuck::cast_slice(values);

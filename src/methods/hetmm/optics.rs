@@ -73,7 +73,8 @@ impl Plot {
         let (mut order, mut reachability, mut predecessor) = (Vec::new(), Vec::new(), Vec::new());
         while !left.is_empty() {
             // The nearest, the first of equals; `left` stays in order.
-            let nearest = (1..left.len()).fold(0, |best, i| if reach[left[i]] < reach[left[best]] { i } else { best });
+            let nearest =
+                (1..left.len()).fold(0, |best, i| if reach[left[i]] < reach[left[best]] { i } else { best });
             let point = left.remove(nearest);
             order.push(point);
             reachability.push(reach[point]);

@@ -99,7 +99,8 @@ impl Params {
             within("sheets", sheets, 1, 1 << 20)?;
         }
         within("layers", self.layers.len(), 1, Self::MOST_LAYERS)?;
-        let lists = [("forward_windows", &self.forward_windows), ("backward_windows", &self.backward_windows)];
+        let lists =
+            [("forward_windows", &self.forward_windows), ("backward_windows", &self.backward_windows)];
         for (name, windows) in lists {
             as_many(name, windows.len(), self.layers.len())?;
             for &window in windows {

@@ -62,9 +62,7 @@ impl HetmmRetrieve {
             .collect();
         let (forward, mut backward): (Vec<Forward<'_>>, Vec<&mut [f32]>) = distances
             .iter_mut()
-            .map(|[forward, backward]| {
-                (Forward::new(&mut forward.values), backward.values.as_mut_slice())
-            })
+            .map(|[forward, backward]| (Forward::new(&mut forward.values), backward.values.as_mut_slice()))
             .unzip();
         let layers = matchings.iter().zip(&forward).zip(&mut backward);
         // All layers are shared out at once, so that threads wake up once a frame.

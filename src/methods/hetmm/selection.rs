@@ -47,9 +47,12 @@ pub fn choose(products: &[f32], labels: &[Option<usize>], count: usize) -> Vec<u
         (0..images).map(|image| chosen.iter().map(|&other| row(other)[image]).sum()).collect();
     let mut left: Vec<usize> = (0..images).filter(|image| !chosen.contains(image)).collect();
     while chosen.len() < count && !left.is_empty() {
-        let least = (1..left.len()).fold(0, |best, i| {
-            if likeness[left[i]] < likeness[left[best]] { i } else { best }
-        });
+        let least = (1..left.len()).fold(
+            0,
+            |best, i| {
+                if likeness[left[i]] < likeness[left[best]] { i } else { best }
+            },
+        );
         let image = left.remove(least);
         likeness.iter_mut().zip(row(image)).for_each(|(sum, product)| *sum += product);
         chosen.push(image);
@@ -58,7 +61,10 @@ pub fn choose(products: &[f32], labels: &[Option<usize>], count: usize) -> Vec<u
 }
 
 /// The member with the largest sum of products with all members, the first of equals.
-fn middle<'a>(members: impl Iterator<Item = usize> + Clone, row: impl Fn(usize) -> &'a [f32]) -> Option<usize> {
+fn middle<'a>(
+    members: impl Iterator<Item = usize> + Clone,
+    row: impl Fn(usize) -> &'a [f32],
+) -> Option<usize> {
     let sum = |image: usize| members.clone().map(|other| row(image)[other]).sum::<f32>();
     let all = members.clone().map(|image| (image, sum(image)));
     all.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(image, _)| image)

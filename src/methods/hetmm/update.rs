@@ -97,7 +97,8 @@ pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress)
     drop(hetmm);
     let (normal, means) = (to_floats(&scores.normal), to_floats(&scores.map_means));
     staging.write_bank(&tensors(&packed, &normal, &means))?;
-    let obtained = "training images, each against the templates from the others as they were when it was added";
+    let obtained =
+        "training images, each against the templates from the others as they were when it was added";
     manifest.calibration = calibrate(&scores, calibration::FALSE_ALARMS, obtained, |score| score)?;
     manifest.params = serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?;
     manifest.training.images += images.len();

@@ -19,7 +19,8 @@ pub(super) fn all_channels(
     places: (usize, usize),
 ) -> Result<Vec<u8>> {
     let mut graph = GraphBuilder::from_backbone(&options.backbone.model, input)?;
-    let maps: Vec<String> = layers.iter().map(|layer| graph.resize(&layer.name, layer.channels, places)).collect();
+    let maps: Vec<String> =
+        layers.iter().map(|layer| graph.resize(&layer.name, layer.channels, places)).collect();
     let all = graph.concat_channels(&maps);
     let count = layers.iter().map(|layer| layer.channels).sum();
     graph.output(ALL, &all, DataType::Float, &[1, count, places.0, places.1]);

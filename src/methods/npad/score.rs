@@ -64,7 +64,8 @@ impl NpadScore {
         let (input, stride, places) = (self.npad.input, self.npad.params.stride, self.npad.shape);
         let seen = |place: usize| {
             weight.is_none_or(|weight| {
-                let pixel = |at: usize, side: usize| (at * stride + stride / 2).saturating_sub(shift).min(side - 1);
+                let pixel =
+                    |at: usize, side: usize| (at * stride + stride / 2).saturating_sub(shift).min(side - 1);
                 let (y, x) = (pixel(place / places.width, input.0), pixel(place % places.width, input.1));
                 weight[y * input.1 + x] > 0.0
             })

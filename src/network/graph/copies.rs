@@ -35,7 +35,9 @@ impl GraphBuilder {
         if most > 0
             && nodes.iter().flat_map(|node| &node.attribute).any(|a| a.g.is_some() || !a.graphs.is_empty())
         {
-            return Err(invalid("it has branches or loops, which shifts do not work with; use --set shifts=0"));
+            return Err(invalid(
+                "it has branches or loops, which shifts do not work with; use --set shifts=0",
+            ));
         }
         // The name of an output that is left out is empty.
         let outputs: Vec<String> =
