@@ -99,6 +99,7 @@ fn mahalanobis(criterion: &mut Criterion) {
             bencher.iter(|| gaussians.distances(&features, offsets.clone(), &mut distances));
         });
     }
+    group.finish();
     let centroids = Centroids::new(noise(8, 400 * channels), channels);
     criterion.bench_function("56x56x150 to the nearest of 400 centroids", |bencher| {
         bencher.iter(|| centroids.distances(&features, &mut distances));

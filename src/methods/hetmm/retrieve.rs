@@ -75,6 +75,7 @@ impl HetmmRetrieve {
 }
 
 impl Retrieve for HetmmRetrieve {
+    /// Compares with all templates; `exclude` is a template, which is one image only where no sheets were chosen.
     fn retrieve(
         &mut self,
         maps: &[FeatureMap],

@@ -47,6 +47,7 @@ impl NpadRetrieve {
 }
 
 impl Retrieve for NpadRetrieve {
+    /// Distributions stand for all normals together: there is none to choose, and none that could be left out of them again.
     fn retrieve(
         &mut self,
         maps: &[FeatureMap],
