@@ -26,8 +26,8 @@ use std::sync::Arc;
 const MOST_LAYERS: usize = 3;
 /// Averaged features at most for k-means.
 const CLUSTERED: usize = 20_000;
-/// How k-means is run: one start, since the centroids need only cover the features.
-const CLUSTERING: KMeansParams = KMeansParams { restarts: 1, iterations: 25, tolerance: 1e-3 };
+/// How k-means is run: one start from features drawn at random, since there are many centroids and they need only cover the features.
+const CLUSTERING: KMeansParams = KMeansParams { restarts: 1, iterations: 25, tolerance: 1e-3, apart: false };
 /// Parts of the images that are left out in turn for calibration.
 const FOLDS: usize = 5;
 /// Images at least: without one of them, two are left to have a covariance.
