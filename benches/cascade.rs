@@ -6,7 +6,7 @@
 //! same graph, with ONNX Runtime's default settings and the same number of threads, once with threads that spin between runs (its
 //! default) and once without. The three take turns. Printed are medians and their ratio to the faster of the plain two.
 //!
-//! `BENCH_BUNDLE` names a bundle that was fitted before, to be measured instead on the images of the folder `BENCH_IMAGES`.
+//! `BENCH_BUNDLE` names a bundle, of any method, that was fitted before, to be measured instead on the images of the folder `BENCH_IMAGES`.
 //!
 //! Words after `--` choose the cases whose names hold one of them. `BENCH_BACKBONE` names the ONNX file (with its card) of one more backbone. `BENCH_BUNDLES` names a folder that keeps the fitted
 //! bundles for the next run. `BENCH_FRAMES` and `BENCH_THREADS` stand for 200 and 2.

@@ -6,8 +6,11 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 use gstanomaly::frame::{Fit, InputSpec, Preprocessor};
 use gstanomaly::kernels::blur::Gaussian;
+use gstanomaly::kernels::centroids::Centroids;
 use gstanomaly::kernels::components::Components;
 use gstanomaly::kernels::histogram::{Blocks, Comparison, Query};
+use gstanomaly::kernels::mahalanobis::{Gaussians, packed_len};
+use gstanomaly::kernels::mutual::Matching;
 use gstanomaly::kernels::nearest::{Found, Instructions, Nearest, Space};
 use gstanomaly::kernels::resize::Bilinear;
 use gstanomaly::kernels::top::sum_of_largest;
@@ -18,6 +21,7 @@ use std::hint::black_box;
 /// As many as MVTec AD's bottle has.
 const REFERENCES: usize = 209;
 const NEIGHBOURS: usize = 10;
+const SHEETS: usize = 60;
 
 /// Values 0..1 from a seed.
 fn noise(seed: u64, count: usize) -> Vec<f32> {
@@ -56,6 +60,53 @@ fn windowed_search(criterion: &mut Criterion) {
             });
         });
     }
+}
+
+/// A query against 60 templates in both directions.
+fn mutual_matching(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("mutual");
+    group.sample_size(20);
+    for (height, channels, window) in [(64, 256, 9), (32, 512, 7), (16, 1024, 5), (64, 24, 9)] {
+        let shape = Shape { height, width: height, channels };
+        let query = noise(1, shape.len());
+        let one: Vec<f16> = noise(2, shape.len()).into_iter().map(f16::from_f32).collect();
+        let templates = one.repeat(SHEETS);
+        let (mut forward, mut backward) = (vec![0.0; shape.places()], vec![0.0; shape.places()]);
+        // Multiplications, without those that the borders save.
+        let covered: usize =
+            (0..height).map(|y| (y + window / 2).min(height - 1) + 1 - y.saturating_sub(window / 2)).sum();
+        group.throughput(Throughput::Elements((SHEETS * covered * covered * channels) as u64));
+        group.bench_function(format!("{height}x{height}x{channels} window {window}"), |bencher| {
+            let matching = Matching::new(&query, &templates, shape, SHEETS, (window, window));
+            bencher.iter(|| {
+                matching.run(&mut forward, &mut backward);
+                black_box((&forward, &backward));
+            });
+        });
+    }
+}
+
+/// Features against the Gaussians of as many positions: 2x2 of them each, and their own alone.
+fn mahalanobis(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("mahalanobis");
+    group.sample_size(20);
+    let (side, channels) = (56, 150);
+    let means = noise(5, side * side * channels);
+    let features = noise(6, side * side * channels);
+    let factors = noise(7, packed_len(channels)).repeat(side * side);
+    let gaussians = Gaussians::new(&means, &factors, (side, side), channels);
+    let mut distances = vec![0.0; side * side];
+    group.throughput(Throughput::Bytes(size_of_val(&factors[..]) as u64));
+    for offsets in [0..=0, 0..=1] {
+        group.bench_function(format!("56x56x150, offsets {offsets:?}"), |bencher| {
+            bencher.iter(|| gaussians.distances(&features, offsets.clone(), &mut distances));
+        });
+    }
+    group.finish();
+    let centroids = Centroids::new(noise(8, 400 * channels), channels);
+    criterion.bench_function("56x56x150 to the nearest of 400 centroids", |bencher| {
+        bencher.iter(|| centroids.distances(&features, &mut distances));
+    });
 }
 
 fn maps(criterion: &mut Criterion) {
@@ -179,5 +230,14 @@ fn nearest_rows(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(kernels, nearest_rows, windowed_search, maps, global_retrieval, preprocessing);
+criterion_group!(
+    kernels,
+    nearest_rows,
+    windowed_search,
+    mutual_matching,
+    mahalanobis,
+    maps,
+    global_retrieval,
+    preprocessing
+);
 criterion_main!(kernels);

@@ -49,6 +49,26 @@ fn fit_and_eval() {
     assert!(report.contains("test/spot/000.png") && report.contains("data:image/jpeg;base64,"));
 }
 
+#[test]
+fn fit_and_eval_with_other_methods() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    for (arguments, sheets) in [
+        ("--method hetmm --sheets 4", Some(4.into())),
+        ("--method hetmm --sheets all", Some(Value::Null)),
+        ("--method npad --set channels=20 --set centroids=30", None),
+    ] {
+        let fitted = shop.succeeds(&format!("fit --data cloth --size 64x64 --out b {arguments}"));
+        assert!(fitted.stdout.contains("learned from 12 images"), "{}", fitted.stdout);
+        assert_eq!(shop.manifest("b")["params"].get("sheets"), sheets.as_ref());
+        let result = shop.succeeds("eval --model b --data cloth --json -").json();
+        check_schema(&result);
+        assert_eq!(result["image_auroc"], 1.0, "{arguments}");
+        assert!(result["pixel_auroc"].as_f64().unwrap() > 0.85, "{arguments}: {result:#}");
+        assert!(shop.succeeds("info b").stdout.contains("layers"));
+    }
+}
+
 /// The keys and ranges that programs rely on.
 fn check_schema(result: &Value) {
     let unit = |value: &Value| value.as_f64().is_some_and(|value| (0.0..=1.0).contains(&value));

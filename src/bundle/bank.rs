@@ -81,6 +81,20 @@ impl Bank {
         }
     }
 
+    /// An f32 tensor of the expected shape, left where it is in the file.
+    ///
+    /// # Errors
+    /// As [`Bank::halves`].
+    pub fn mapped_floats(&self, name: &str, shape: &[usize]) -> Result<Floats> {
+        let range = self.locate(name, Dtype::F32, shape)?;
+        let values: &[f32] = bytemuck::try_cast_slice(&self.map[range.clone()])
+            .map_err(|e| Error::file(&self.path, format!("tensor '{name}' is not aligned: {e}")))?;
+        if !values.par_chunks(1 << 16).all(|values| values.iter().all(|value| value.is_finite())) {
+            return Err(self.wrong(name, "holds values that are not finite"));
+        }
+        Ok(Floats { map: self.map.clone(), range })
+    }
+
     fn locate(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>> {
         let tensors =
             SafeTensors::deserialize(&self.map).map_err(|e| Error::file(&self.path, e.to_string()))?;
@@ -95,8 +109,31 @@ impl Bank {
         Ok(start..start + tensor.data().len())
     }
 
-    fn wrong(&self, name: &str, problem: &str) -> Error {
+    /// The error that a tensor of this bank is not what it should be.
+    pub(crate) fn wrong(&self, name: &str, problem: &str) -> Error {
         Error::file(&self.path, format!("tensor '{name}': {problem}"))
+    }
+}
+
+/// An f32 tensor in a mapped file, checked to be finite and aligned.
+#[derive(Clone, Debug)]
+pub struct Floats {
+    map: Arc<Mmap>,
+    range: Range<usize>,
+}
+
+impl Floats {
+    /// The values, in row-major order.
+    pub fn values(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.map[self.range.clone()])
+    }
+}
+
+/// A whole file of values that this process wrote.
+#[cfg(feature = "train")]
+impl From<Mmap> for Floats {
+    fn from(map: Mmap) -> Self {
+        Self { range: 0..map.len(), map: Arc::new(map) }
     }
 }
 

@@ -9,7 +9,7 @@ mod registry;
 #[cfg(feature = "train")]
 mod save;
 
-pub use bank::{Bank, Halves};
+pub use bank::{Bank, Floats, Halves};
 pub use manifest::{BackboneInfo, Calibration, FORMAT, FileInfo, Manifest, Quantile, ScoreRange, Training};
 pub use registry::open_shared;
 #[cfg(feature = "train")]

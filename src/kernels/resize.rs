@@ -1,6 +1,7 @@
-//! Bilinear resizing with half-pixel centres (`align_corners=False`), no antialiasing.
+//! Bilinear resizing without antialiasing.
 //!
-//! Source position `max(0, (i + 0.5) * n_in / n_out - 0.5)`, the neighbour clamped to the last row or column.
+//! With half-pixel centres (`align_corners=False`), the source position is `max(0, (i + 0.5) * n_in / n_out - 0.5)`, with corners on
+//! corners (`align_corners=True`) `i * (n_in - 1) / (n_out - 1)`; the neighbour is clamped to the last row or column.
 
 use super::parallel::{self, Buffer};
 use super::simd::wide;
@@ -14,8 +15,15 @@ struct Axis {
 }
 
 impl Axis {
-    fn new(from: usize, to: usize) -> Self {
-        let position = |i: usize| ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).max(0.0);
+    fn half_pixel(from: usize, to: usize) -> Self {
+        Self::at(from, to, |i| ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).max(0.0))
+    }
+
+    fn corners(from: usize, to: usize) -> Self {
+        Self::at(from, to, |i| i as f64 * (from - 1) as f64 / (to - 1).max(1) as f64)
+    }
+
+    fn at(from: usize, to: usize, position: impl Fn(usize) -> f64) -> Self {
         let first = |i: usize| (position(i) as usize).min(from - 1);
         Self {
             first: (0..to).map(|i| first(i) as u32).collect(),
@@ -62,10 +70,16 @@ pub struct Bilinear {
 }
 
 impl Bilinear {
-    /// From `(height, width)` to `(height, width)`, all at least 1.
+    /// From `(height, width)` to `(height, width)`, all at least 1, with half-pixel centres.
     pub fn new(from: (usize, usize), to: (usize, usize)) -> Self {
-        let (rows, columns) = (Axis::new(from.0, to.0), Axis::new(from.1, to.1));
+        let (rows, columns) = (Axis::half_pixel(from.0, to.0), Axis::half_pixel(from.1, to.1));
         Self { from, to, rows, columns, phases: Phase::all(from.1, to.1) }
+    }
+
+    /// The same with the first and last values of source and target on each other.
+    pub fn corners(from: (usize, usize), to: (usize, usize)) -> Self {
+        let (rows, columns) = (Axis::corners(from.0, to.0), Axis::corners(from.1, to.1));
+        Self { from, to, rows, columns, phases: None }
     }
 
     /// Resizes `source`, `[from]`, into `target`, `[to]`.
@@ -264,6 +278,11 @@ mod tests {
         let mut one = [0.0; 1];
         Bilinear::new((2, 2), (1, 1)).run(&[0.0, 1.0, 2.0, 3.0], &mut one);
         assert_eq!(one, [1.5]);
+        let mut ends = [0.0; 5];
+        Bilinear::corners((1, 2), (1, 5)).run(&[0.0, 1.0], &mut ends);
+        assert_eq!(ends, [0.0, 0.25, 0.5, 0.75, 1.0]);
+        Bilinear::corners((2, 2), (1, 1)).run(&[4.0, 1.0, 2.0, 3.0], &mut one);
+        assert_eq!(one, [4.0]);
     }
 
     proptest! {

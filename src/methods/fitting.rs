@@ -1,7 +1,7 @@
 //! What fitting any method needs: its options, the images, and room for what does not fit in memory.
 
-use super::patchcore;
-use crate::bundle::{Bundle, Manifest};
+use super::{hetmm, patchcore};
+use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Manifest, Training};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec, Picture, Preprocessor, Rect, load_picture};
@@ -121,6 +121,70 @@ impl FitOptions {
         }
         serde_json::from_value(value).map_err(|e| Error::Setting(format!("parameters: {e}")))
     }
+
+    /// For methods that estimate no foreground.
+    ///
+    /// # Errors
+    /// If one was asked for.
+    pub fn refuse_foreground(&self, method: &str) -> Result<()> {
+        match self.foreground {
+            Foreground::On => Err(Error::Setting(format!(
+                "{method} does not estimate a foreground: leave the setting out, or take the method cpr"
+            ))),
+            Foreground::Auto | Foreground::Off => Ok(()),
+        }
+    }
+
+    /// The manifest of a bundle fitted with these options.
+    pub fn manifest(&self, fitted: Fitted) -> Manifest {
+        let card = &self.backbone.card;
+        Manifest {
+            format: bundle::FORMAT,
+            name: self.name.clone(),
+            method: fitted.method.into(),
+            preset: fitted.preset.into(),
+            backbone: BackboneInfo {
+                name: card.name.clone(),
+                sha256: card.sha256.clone(),
+                licence: card.licence.clone(),
+                layers: fitted.layers,
+            },
+            input: fitted.input,
+            params: fitted.params,
+            calibration: fitted.calibration,
+            training: Training {
+                images: fitted.images,
+                skipped: fitted.skipped,
+                seed: self.seed,
+                steps: 0,
+                dataset: self.dataset.clone(),
+                date: self.date.clone(),
+                version: env!("CARGO_PKG_VERSION").into(),
+            },
+            files: Default::default(),
+        }
+    }
+}
+
+/// What a method without training steps says of a fit.
+#[derive(Debug)]
+pub struct Fitted {
+    /// The method's name.
+    pub method: &'static str,
+    /// What its parameters started from.
+    pub preset: &'static str,
+    /// The layers in use, finest first.
+    pub layers: Vec<String>,
+    /// What the network wants to see.
+    pub input: InputSpec,
+    /// The method's parameters.
+    pub params: serde_json::Value,
+    /// What a score means.
+    pub calibration: Calibration,
+    /// Number of good images.
+    pub images: usize,
+    /// Images that could not be read and were left out.
+    pub skipped: usize,
 }
 
 /// What to add to a bundle.
@@ -149,10 +213,12 @@ pub struct UpdateOptions {
 pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Manifest> {
     let bundle = Bundle::open(path)?;
     match bundle.manifest().method.as_str() {
+        hetmm::NAME => hetmm::update(path, options, progress),
         patchcore::NAME => patchcore::update(path, &bundle, options, progress),
         other => Err(Error::Setting(format!(
-            "{}: a bundle of {other} cannot be updated, only one of {}; fit it again with the new images",
+            "{}: a bundle of {other} cannot be updated, only one of {} or {}; fit it again with the new images",
             path.display(),
+            hetmm::NAME,
             patchcore::NAME
         ))),
     }
@@ -189,7 +255,12 @@ impl ImageSet {
         let card = &options.backbone.card.input;
         let input = InputSpec { width, height, fit: options.fit, mean: card.mean, std: card.std };
         input.check().map_err(Error::Setting)?;
-        Ok(Self { paths, input, strict: options.strict, skipped: 0, preprocessors: HashMap::new() })
+        Ok(Self::new(paths, input, options.strict))
+    }
+
+    /// The images in `paths` for a network that wants to see `input`.
+    pub fn new(paths: Vec<PathBuf>, input: InputSpec, strict: bool) -> Self {
+        Self { paths, input, strict, skipped: 0, preprocessors: HashMap::new() }
     }
 
     /// The images of a folder, for an input that is decided already.
@@ -197,8 +268,7 @@ impl ImageSet {
     /// # Errors
     /// If there are none.
     pub fn listed(folder: &Path, input: InputSpec, strict: bool) -> Result<Self> {
-        let paths = training_images(folder)?;
-        Ok(Self { paths, input, strict, skipped: 0, preprocessors: HashMap::new() })
+        Ok(Self::new(training_images(folder)?, input, strict))
     }
 
     /// Number of images; it shrinks when one turns out to be unreadable.
@@ -362,6 +432,14 @@ impl Spool {
         self.halves.resize(values.len(), f16::ZERO);
         self.halves.convert_from_f32_slice(values);
         self.file.write_all(bytemuck::cast_slice(&self.halves)).map_err(|e| Error::io(&self.folder, e))
+    }
+
+    /// Appends values as they are.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn push_floats(&mut self, values: &[f32]) -> Result<()> {
+        self.file.write_all(bytemuck::cast_slice(values)).map_err(|e| Error::io(&self.folder, e))
     }
 
     /// Everything that was appended.

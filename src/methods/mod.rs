@@ -6,6 +6,8 @@ mod anomaly;
 pub mod cpr;
 #[cfg(feature = "train")]
 pub mod fitting;
+pub mod hetmm;
+pub mod npad;
 pub mod patchcore;
 mod retrieval;
 
@@ -16,6 +18,7 @@ use crate::bundle::{Bank, Manifest};
 use crate::error::{Error, Result};
 use crate::network::{FeatureMap, OutputSpec};
 use crate::pool::Pooled;
+use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,13 +28,13 @@ pub trait Method: Debug + Send + Sync {
     /// What it needs from the network, in the order in which it wants it.
     fn outputs(&self) -> Vec<OutputSpec>;
 
-    /// Number of normal images in the bank.
+    /// Number of normal images, or of what stands for them, in the bank.
     fn references(&self) -> usize;
 
     /// The value of the anomaly map that means the same as this image score.
     fn map_level(&self, score: f64) -> f64;
 
-    /// Number of neighbours that the bundle asks for.
+    /// Number of neighbours that the bundle asks for; 0 where a frame is compared with all normals and there is no choice.
     fn neighbours(&self) -> usize;
 
     /// Number of neighbours at most that can be asked for.
@@ -65,7 +68,7 @@ pub trait Retrieve: Debug + Send {
 pub struct Retrieved {
     /// Distance maps, finest first.
     pub distances: Vec<DistanceMap>,
-    /// The normals compared with, nearest first.
+    /// The normals compared with, nearest first; none where that are all.
     pub neighbours: Vec<Neighbour>,
     /// Weight 0..1 of every pixel of the input, `[height, width]`, where the method estimates a foreground.
     pub foreground: Option<Pooled<Vec<f32>>>,
@@ -86,26 +89,40 @@ pub trait Score: Debug + Send {
 /// If the method is unknown, a parameter is out of range or the bank does not fit the parameters.
 pub(crate) fn open(manifest: &Manifest, bank: Bank, path: &Path) -> Result<Arc<dyn Method>> {
     let file = path.join(crate::bundle::MANIFEST);
+    let input = &manifest.input;
     match manifest.method.as_str() {
         cpr::NAME => {
-            let params: cpr::Params = serde_json::from_value(manifest.params.clone())
-                .map_err(|e| Error::file(&file, format!("params: {e}")))?;
-            params
-                .check(&manifest.input)
-                .map_err(|problem| Error::file(&file, format!("params: {problem}")))?;
-            Ok(Arc::new(cpr::Cpr::open(params, &manifest.input, &bank)?))
+            let params: cpr::Params = params(manifest, &file)?;
+            checked(params.check(input), &file)?;
+            Ok(Arc::new(cpr::Cpr::open(params, input, &bank)?))
+        }
+        hetmm::NAME => {
+            let params: hetmm::Params = params(manifest, &file)?;
+            checked(params.check(input), &file)?;
+            Ok(Arc::new(hetmm::Hetmm::open(params, input, &bank)?))
+        }
+        npad::NAME => {
+            let params: npad::Params = params(manifest, &file)?;
+            checked(params.check(input), &file)?;
+            Ok(Arc::new(npad::Npad::open(params, input, &bank)?))
         }
         patchcore::NAME => {
-            let params: patchcore::Params = serde_json::from_value(manifest.params.clone())
-                .map_err(|e| Error::file(&file, format!("params: {e}")))?;
-            params
-                .check(&manifest.input)
-                .map_err(|problem| Error::file(&file, format!("params: {problem}")))?;
-            Ok(Arc::new(patchcore::PatchCore::open(params, &manifest.input, &bank)?))
+            let params: patchcore::Params = params(manifest, &file)?;
+            checked(params.check(input), &file)?;
+            Ok(Arc::new(patchcore::PatchCore::open(params, input, &bank)?))
         }
         other => {
-            let known = [cpr::NAME, patchcore::NAME].join(", ");
+            let known = [cpr::NAME, hetmm::NAME, npad::NAME, patchcore::NAME].join(", ");
             Err(Error::file(&file, format!("unknown method '{other}'; this version knows {known}")))
         }
     }
+}
+
+/// The parameters of a method as the manifest has them.
+fn params<P: DeserializeOwned>(manifest: &Manifest, file: &Path) -> Result<P> {
+    serde_json::from_value(manifest.params.clone()).map_err(|e| Error::file(file, format!("params: {e}")))
+}
+
+fn checked(found: Result<(), String>, file: &Path) -> Result<()> {
+    found.map_err(|problem| Error::file(file, format!("params: {problem}")))
 }

@@ -64,6 +64,12 @@ impl Retriever {
     /// If the bank cannot give `neighbours`, or the features do not fit the bundle.
     pub fn retrieve(&mut self, features: &Features, neighbours: usize) -> Result<Retrieval> {
         let method = self.bundle.method();
+        if neighbours > 0 && method.neighbours() == 0 {
+            return Err(Error::Setting(format!(
+                "{neighbours} neighbours were asked for, but {} compares with all normals; 0 is what it takes",
+                self.bundle.manifest().method
+            )));
+        }
         let available = method.most_neighbours();
         if neighbours > available {
             let images = method.references();

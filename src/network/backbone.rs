@@ -90,8 +90,35 @@ impl Backbone {
     /// If a name is unknown or not exactly `N` layers are named.
     pub fn layers<const N: usize>(&self, names: &[String]) -> Result<[Layer; N]> {
         let names = if names.is_empty() { &self.card.default_layers } else { names };
-        let known =
-            || self.card.layers.iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>().join(", ");
+        let layers = self.named(names)?;
+        layers.try_into().map_err(|layers: Vec<_>| {
+            Error::Setting(format!("expected {N} layers of {}, found {}", self.known(), layers.len()))
+        })
+    }
+
+    /// The layers called `names` (if there are none, all of the card, the finest `most` of them), finest first.
+    ///
+    /// # Errors
+    /// If a name is unknown or more than `most` layers are named.
+    pub fn layers_up_to(&self, names: &[String], most: usize) -> Result<Vec<Layer>> {
+        if names.is_empty() {
+            let mut layers = self.card.layers.clone();
+            layers.sort_by_key(|layer| layer.stride);
+            layers.truncate(most);
+            return Ok(layers);
+        }
+        let layers = self.named(names)?;
+        match layers.len() <= most {
+            true => Ok(layers),
+            false => Err(Error::Setting(format!(
+                "expected at most {most} layers of {}, found {}",
+                self.known(),
+                layers.len()
+            ))),
+        }
+    }
+
+    fn named(&self, names: &[String]) -> Result<Vec<Layer>> {
         let mut layers = names
             .iter()
             .map(|name| {
@@ -99,15 +126,17 @@ impl Backbone {
                     Error::Setting(format!(
                         "backbone {} has no layer '{name}', only {}",
                         self.card.name,
-                        known()
+                        self.known()
                     ))
                 })
             })
             .collect::<Result<Vec<_>>>()?;
         layers.sort_by_key(|layer| layer.stride);
-        layers.try_into().map_err(|layers: Vec<_>| {
-            Error::Setting(format!("expected {N} layers of {}, found {}", known(), layers.len()))
-        })
+        Ok(layers)
+    }
+
+    fn known(&self) -> String {
+        self.card.layers.iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -5,6 +5,8 @@ use crate::error::{Error, Result};
 use prost::Message;
 use std::collections::HashSet;
 
+mod copies;
+
 /// The lowest operator set in which every operator used here has its present meaning.
 const MIN_OPSET: i64 = 13;
 /// From this operator set on the axes of ReduceL2 are an input, before that an attribute.
@@ -166,8 +168,9 @@ impl GraphBuilder {
     }
 
     /// Values `[1, C_i, H, W]` one after the other: `[1, sum of C_i, H, W]`.
-    pub fn concat_channels(&mut self, values: &[&str]) -> String {
-        self.node("Concat", values, vec![int("axis", 1)])
+    pub fn concat_channels(&mut self, values: &[String]) -> String {
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        self.node("Concat", &values, vec![int("axis", 1)])
     }
 
     /// The id of the nearest of `centres`, `[K, C]`, at each place of `[1, C, H, W]`: u8 `[1, H, W]`, the first on ties.

@@ -35,6 +35,14 @@ impl Golden {
         }
     }
 
+    /// Reads a golden file that is part of the repository.
+    pub fn fixture(name: &str) -> Self {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let file = folder.join(name).with_extension("safetensors");
+        let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        Self { name: name.into(), bytes }
+    }
+
     fn tensor(&self, name: &str, dtypes: &[Dtype]) -> (Dtype, Vec<usize>, Vec<u8>) {
         let tensors = SafeTensors::deserialize(&self.bytes).unwrap();
         let tensor = tensors.tensor(name).unwrap_or_else(|e| panic!("{}: {name}: {e}", self.name));
@@ -61,10 +69,15 @@ impl Golden {
         self.tensor(name, &[Dtype::U8]).2
     }
 
-    /// A tensor of whole numbers.
+    /// A tensor of whole numbers, none below zero.
     pub fn integers(&self, name: &str) -> Vec<usize> {
+        self.signed(name).into_iter().map(|value| value.try_into().unwrap()).collect()
+    }
+
+    /// A tensor of whole numbers.
+    pub fn signed(&self, name: &str) -> Vec<i64> {
         let (_, _, bytes) = self.tensor(name, &[Dtype::I64]);
-        bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()).try_into().unwrap()).collect()
+        bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect()
     }
 }
 

@@ -4,7 +4,7 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
-use gstanomaly::bundle::{Bundle, open_shared};
+use gstanomaly::bundle::{Bundle, Manifest, open_shared};
 use gstanomaly::frame::{Fit, Picture, load_picture};
 use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
 use gstanomaly::methods::{Anomaly, Retriever, ScoreOptions, Scorer, cpr};
@@ -81,7 +81,8 @@ static IMAGES: LazyLock<PathBuf> = LazyLock::new(|| {
     folder
 });
 
-struct Quiet;
+/// Nobody who watches.
+pub struct Quiet;
 
 impl Progress for Quiet {
     fn stage(&mut self, _name: &str, _steps: usize) {}
@@ -89,11 +90,10 @@ impl Progress for Quiet {
     fn note(&mut self, _message: &str) {}
 }
 
-/// Fits a bundle called `name` for an input of `size`.
-pub fn fit(name: &str, size: (u32, u32), foreground: Foreground) -> PathBuf {
+/// What CPR is fitted with, and what other methods start from.
+pub fn options(name: &str, size: (u32, u32)) -> FitOptions {
     gst::init().unwrap();
-    let out = FOLDER.join(name);
-    let options = FitOptions {
+    FitOptions {
         name: name.into(),
         data: IMAGES.clone(),
         dataset: "synthetic".into(),
@@ -102,17 +102,71 @@ pub fn fit(name: &str, size: (u32, u32), foreground: Foreground) -> PathBuf {
         layers: Vec::new(),
         size: InputSize::Fixed(size.0, size.1),
         fit: Fit::Stretch,
-        foreground,
-        set: vec![("top".into(), "200".into())],
+        foreground: Foreground::Auto,
+        set: Vec::new(),
         seed: 0,
         strict: true,
         device: Device::Cpu,
         threads: 0,
         scratch: FOLDER.clone(),
         date: "2025-01-01".into(),
-    };
-    cpr::fit(&options, &out, &mut Quiet).unwrap();
+    }
+}
+
+/// A folder with these good images in it.
+pub fn folder_of(images: &[RgbImage]) -> tempfile::TempDir {
+    let folder = scratch();
+    for (number, image) in images.iter().enumerate() {
+        image.save(folder.path().join(format!("{number:03}.png"))).unwrap();
+    }
+    folder
+}
+
+/// Fits a bundle of any method called `name`, with settings "name=value".
+pub fn fit_method(
+    method: impl Fn(&FitOptions, &Path, &mut dyn Progress) -> gstanomaly::Result<Manifest>,
+    name: &str,
+    settings: &[(&str, &str)],
+    data: Option<&Path>,
+) -> gstanomaly::Result<PathBuf> {
+    let mut options = options(name, (128, 96));
+    options.set = settings.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+    if let Some(data) = data {
+        options.data = data.to_owned();
+    }
+    let out = FOLDER.join(name);
+    method(&options, &out, &mut Quiet)?;
+    Ok(out)
+}
+
+/// Fits a CPR bundle called `name` for an input of `size`.
+pub fn fit(name: &str, size: (u32, u32), foreground: Foreground) -> PathBuf {
+    let set = vec![("top".into(), "200".into())];
+    let out = FOLDER.join(name);
+    cpr::fit(&FitOptions { foreground, set, ..options(name, size) }, &out, &mut Quiet).unwrap();
     out
+}
+
+/// Writes a bundle's parameters anew, as somebody else might.
+pub fn change_params(bundle: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let file = bundle.join("bundle.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    change(&mut manifest["params"]);
+    std::fs::write(&file, serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+/// Changes the bytes of a tensor of the bank, which keeps its size.
+pub fn change_tensor(bundle: &Path, name: &str, change: impl FnOnce(&mut [u8])) {
+    let file = bundle.join("bank.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let range = {
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let data = tensors.tensor(name).unwrap().data();
+        let start = data.as_ptr() as usize - bytes.as_ptr() as usize;
+        start..start + data.len()
+    };
+    change(&mut bytes[range]);
+    std::fs::write(&file, bytes).unwrap();
 }
 
 static SQUARE: LazyLock<PathBuf> = LazyLock::new(|| fit("square", (64, 64), Foreground::Off));

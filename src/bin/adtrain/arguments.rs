@@ -46,6 +46,17 @@ pub enum Method {
     Cpr,
     /// A coreset of normal patches
     Patchcore,
+    /// Template mutual matching
+    Hetmm,
+    /// Neighbouring pixels' distributions
+    Npad,
+}
+
+impl Method {
+    /// What it is called on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().into())
+    }
 }
 
 /// How images of another shape are brought to the input's size.
@@ -109,6 +120,15 @@ pub fn input_size(text: &str) -> Result<InputSize, String> {
 pub fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as neighbours=5")?;
     Ok((name.trim().into(), value.trim().into()))
+}
+
+/// Reads a number of sheets, or all; the value as [`setting`] takes it.
+pub fn sheets(text: &str) -> Result<String, String> {
+    match (text, text.parse::<usize>()) {
+        ("all", _) => Ok("null".into()),
+        (_, Ok(1..)) => Ok(text.into()),
+        _ => Err("expected a number of sheets, such as 60, or all".into()),
+    }
 }
 
 /// Reads the training steps of a learned branch, of which there is none yet.

@@ -6,7 +6,7 @@ use crate::date;
 use gstanomaly::bundle::Manifest;
 use gstanomaly::frame::Fit;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
-use gstanomaly::methods::{cpr, patchcore};
+use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -28,8 +28,8 @@ pub struct Arguments {
     /// Network that the features come from: a name from 'adtrain backbones', or an ONNX file with its card
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     backbone: String,
-    /// Two layers of the backbone [default: those that its card names]
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    /// Layers of the backbone: two for cpr [default: those that its card names], up to three for hetmm and npad [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "A,B,..")]
     layers: Vec<String>,
     /// Size at which the network sees the images, in multiples of 32; auto: the images' own shape
     #[arg(long, default_value = "320x320", value_parser = arguments::input_size, value_name = "WxH|auto")]
@@ -46,9 +46,12 @@ pub struct Arguments {
     /// Training steps of the learned branch; this version has none
     #[arg(long, default_value = "0", value_parser = arguments::steps, value_name = "N")]
     steps: usize,
-    /// PatchCore: share of all patches that the bank keeps [default: 0.1]
+    /// patchcore: share of all patches that the bank keeps [default: 0.1]
     #[arg(long, value_name = "SHARE")]
     coreset: Option<f64>,
+    /// hetmm: templates that the good images are reduced to, or all; the same as --set sheets=N
+    #[arg(long, value_parser = arguments::sheets, value_name = "N|all")]
+    sheets: Option<String>,
     /// Set a parameter of the method, such as neighbours=5; can be given again
     #[arg(long, value_parser = arguments::setting, value_name = "NAME=VALUE")]
     set: Vec<(String, String)>,
@@ -74,6 +77,7 @@ Examples:
   adtrain fit --data bottle --foreground on --set neighbours=5 --out bottle.bundle
   adtrain fit --data rails --size 640x128 --out rails.bundle
   adtrain fit --data bottle --method patchcore --coreset 0.01 --size 224x224 --fit crop --resize 256 --out bottle.bundle
+  adtrain fit --data bottle --method hetmm --size 256x256 --sheets 60 --out bottle.bundle
 
 A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was.";
 
@@ -102,6 +106,8 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let fit = match arguments.method {
         Method::Cpr => cpr::fit,
         Method::Patchcore => patchcore::fit,
+        Method::Hetmm => hetmm::fit,
+        Method::Npad => npad::fit,
     };
     let manifest = fit(&options, &arguments.out, console)?;
     console.finish();
@@ -126,16 +132,22 @@ fn fit_of(arguments: &Arguments) -> anyhow::Result<Fit> {
 
 /// The method's parameters that were set, by `--set` or by a flag of its own.
 fn settings(arguments: &Arguments) -> anyhow::Result<Vec<(String, String)>> {
-    let mut set = arguments.set.clone();
-    if let Some(share) = arguments.coreset {
-        let method = arguments.method;
+    let own = [
+        ("coreset", Method::Patchcore, arguments.coreset.map(|share| share.to_string())),
+        ("sheets", Method::Hetmm, arguments.sheets.clone()),
+    ];
+    let mut set = Vec::new();
+    for (name, method, value) in own {
+        let Some(value) = value else { continue };
         anyhow::ensure!(
-            method == Method::Patchcore,
-            "--coreset is a setting of patchcore; {} keeps all patches",
-            format!("{method:?}").to_lowercase()
+            arguments.method == method,
+            "--{name} is a setting of {}, not of {}",
+            method.name(),
+            arguments.method.name()
         );
-        set.push(("coreset".into(), share.to_string()));
+        set.push((name.into(), value));
     }
+    set.extend(arguments.set.iter().cloned());
     Ok(set)
 }
 

@@ -64,8 +64,8 @@ fn describe(manifest: &Manifest) -> String {
     line("threshold", format!("{:.4}", calibration.threshold));
     line("scale", format!("0 is {:.4}, 1 is {:.4}", calibration.min, calibration.max));
     line("calibration", calibration.obtained.clone());
-    for (name, value) in manifest.params.as_object().into_iter().flatten() {
-        line(if name == "references" { "parameters" } else { "" }, format!("{name} = {value}"));
+    for (number, (name, value)) in manifest.params.as_object().into_iter().flatten().enumerate() {
+        line(if number == 0 { "parameters" } else { "" }, format!("{name} = {value}"));
     }
     for (number, (name, file)) in manifest.files.iter().enumerate() {
         line(if number == 0 { "files" } else { "" }, format!("{name}, {:.1} MB", file.bytes as f64 * 1e-6));

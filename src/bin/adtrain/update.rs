@@ -13,7 +13,7 @@ use std::time::Instant;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The bundle to change; of the method patchcore
+    /// The bundle to change; of the method hetmm or patchcore
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
     /// Folder of images of good parts that the bundle has not seen

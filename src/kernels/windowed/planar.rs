@@ -7,6 +7,7 @@
 
 use super::{Element, Search, Shape, rows};
 use crate::kernels::parallel::Buffer;
+use crate::kernels::vector::Vector;
 use std::arch::x86_64::*;
 
 /// Rows of the query and columns of the window that are computed together: nine sums, three vectors of the query and
@@ -14,21 +15,6 @@ use std::arch::x86_64::*;
 const TILE: usize = 3;
 /// Vectors of a row that are computed together where the window is one column.
 const ABREAST: usize = 4;
-
-/// A vector of f32 values. Every function needs the processor to have the instruction set.
-pub(super) trait Vector: Copy {
-    const LANES: usize;
-    unsafe fn load(from: *const f32) -> Self;
-    /// As many elements as there are lanes.
-    unsafe fn widen<E: Element>(from: *const E) -> Self;
-    unsafe fn store(self, to: *mut f32);
-    unsafe fn zero() -> Self;
-    unsafe fn add(self, other: Self) -> Self;
-    /// `self * factor + sum`.
-    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
-    /// The larger in each lane; that of `self` where the other is not a number.
-    unsafe fn max(self, other: Self) -> Self;
-}
 
 /// The layout of planes: one row of a map with room on both sides, so that no vector ends outside.
 #[derive(Clone, Copy)]
@@ -229,7 +215,7 @@ unsafe fn abreast_from<V: Vector, const N: usize>(
     // SAFETY: the caller vouches for the lengths.
     unsafe {
         // Two sums a vector: one alone would wait for itself.
-        let mut even: [V; N] = std::array::from_fn(|_| V::zero());
+        let mut even: [V; N] = std::array::from_fn(|_| V::splat(0.0));
         let mut odd = even;
         let multiply = |c: usize, sums: &mut [V; N]| {
             let (q, r) = (query.as_ptr().add(c * stride + x), reference.as_ptr().add(c * stride + x));

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use linfa::DatasetBase;
 use linfa::traits::Fit;
-use linfa_clustering::KMeans;
+use linfa_clustering::{KMeans, KMeansInit};
 use ndarray_linfa::Array2;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256Plus;
@@ -17,11 +17,13 @@ pub struct KMeansParams {
     pub iterations: u64,
     /// Movement of the centres at which a start has converged: its square as a share of the mean variance of a channel.
     pub tolerance: f64,
+    /// Whether a start's centres are drawn far apart (k-means++), which takes time with the square of their number.
+    pub apart: bool,
 }
 
 impl Default for KMeansParams {
     fn default() -> Self {
-        Self { restarts: 10, iterations: 300, tolerance: 1e-4 }
+        Self { restarts: 10, iterations: 300, tolerance: 1e-4, apart: true }
     }
 }
 
@@ -55,6 +57,7 @@ pub fn kmeans(
     let mut best: Option<(f32, Vec<f32>)> = None;
     for _ in 0..params.restarts.max(1) {
         let model = KMeans::params_with_rng(count, random.clone())
+            .init_method(if params.apart { KMeansInit::KMeansPlusPlus } else { KMeansInit::Random })
             .n_runs(1)
             .max_n_iterations(params.iterations)
             .tolerance(tolerance as f32)

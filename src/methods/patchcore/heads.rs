@@ -31,7 +31,6 @@ pub fn finish(mut graph: GraphBuilder, layers: &[(&str, Shape)], embedding: &Emb
         }
         parts.push(part);
     }
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let whole = graph.concat_channels(&parts);
     let last = graph.channel_last(&whole);
     let shape = [1, finest.height, finest.width, embedding.aggregated];

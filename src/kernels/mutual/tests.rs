@@ -1,0 +1,98 @@
+use super::*;
+use half::f16;
+use proptest::prelude::*;
+
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Forward and backward distances.
+fn run<E: Element>(matching: &Matching<'_, E>) -> (Vec<f32>, Vec<f32>) {
+    let places = matching.shape.places();
+    let (mut forward, mut backward) = (vec![7.0; places], vec![7.0; places]);
+    matching.run(&mut forward, &mut backward);
+    (forward, backward)
+}
+
+fn check_parity<E: Element>(
+    seed: u64,
+    shape: Shape,
+    count: usize,
+    windows: (usize, usize),
+    convert: fn(f32) -> E,
+) {
+    let scale = (shape.channels as f32 / 12.0).sqrt();
+    let query: Vec<f32> = noise(seed, shape.len()).into_iter().map(|v| v / scale).collect();
+    let templates: Vec<E> = noise(seed + 1, shape.len() * count).into_iter().map(convert).collect();
+    let skipped: Vec<u32> =
+        (0..shape.places()).map(|i| if i % 3 == 0 { NONE } else { (i % count) as u32 }).collect();
+    let new = || Matching::new(&query, &templates, shape, count, windows).skipping(&skipped);
+    let expected = run(&new().plain());
+    let mut kernels: Vec<(&str, Kernel<E>)> = vec![("fastest", fastest())];
+    #[cfg(target_arch = "x86_64")]
+    if crate::kernels::simd::has_avx2() {
+        kernels.push(("avx2", lanes::band_avx2));
+    }
+    for (name, kernel) in kernels {
+        let found = run(&Matching { kernel, ..new() });
+        for (found, expected) in [(&found.0, &expected.0), (&found.1, &expected.1)] {
+            for (found, expected) in found.iter().zip(expected) {
+                let off = (found - expected).abs();
+                assert!(off < 1e-5, "{name} {shape:?} {count} {windows:?}: {found} != {expected}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn every_instruction_set_agrees_with_the_plain_code(
+        seed in 0u64..1_000_000, height in 1usize..8, width in 1usize..9, channels in 1usize..20,
+        count in 1usize..90, forward in 0usize..4, backward in 0usize..4,
+    ) {
+        let shape = Shape { height, width, channels };
+        let windows = (2 * forward + 1, 2 * backward + 1);
+        check_parity(seed, shape, count, windows, f16::from_f32);
+        check_parity(seed, shape, count, windows, |value| value);
+    }
+}
+
+#[test]
+fn a_shifted_copy_is_found_in_the_window_and_not_beyond() {
+    let shape = Shape { height: 4, width: 6, channels: 8 };
+    let mut template = noise(3, shape.len());
+    for vector in template.chunks_exact_mut(shape.channels) {
+        let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
+        vector.iter_mut().for_each(|v| *v /= norm);
+    }
+    let mut query = template.clone();
+    query.rotate_right(2 * shape.channels);
+    let far = run(&Matching::new(&query, &template, shape, 1, (5, 3)));
+    for y in 0..4 {
+        assert!(
+            far.0[y * 6 + 2..y * 6 + 6].iter().all(|&d| d < 1e-6),
+            "two columns are within a window of 5"
+        );
+        assert!(far.1[y * 6..y * 6 + 4].iter().all(|&d| d > 1e-3), "and beyond one of 3");
+    }
+}
+
+#[test]
+fn a_template_that_is_left_out_counts_for_nothing() {
+    let shape = Shape { height: 2, width: 2, channels: 4 };
+    let query = [0.5; 16];
+    // Of each place the first template is the query, the second its opposite.
+    let templates: Vec<f32> = (0..32).map(|i| if i % 2 == 0 { 0.5 } else { -0.5 }).collect();
+    let new = || Matching::new(&query, &templates, shape, 2, (1, 1));
+    assert_eq!(run(&new()), (vec![0.0; 4], vec![0.0; 4]));
+    let found = run(&new().skipping(&[0, NONE, 0, 1]));
+    assert_eq!(found, (vec![2.0, 0.0, 2.0, 0.0], vec![2.0, 0.0, 2.0, 0.0]));
+}

@@ -1,0 +1,100 @@
+//! Hot update: new normal images become templates, without looking at the old ones again.
+//!
+//! Every new image adds one template to each place, beside the sheets or images that are there. More templates can only lower a
+//! distance, so that the old images' scores, which the bank keeps, stay upper bounds; the new images are scored against all
+//! templates but their own. Both together calibrate the bundle anew.
+
+use super::bank::{MAP_MEANS, Packed, SCORES, set_columns, tensors};
+use super::fit::{extract, score_without, to_floats};
+use super::{Hetmm, NAME, Params};
+use crate::bundle::{self, Bank, Bundle, Manifest, Staging};
+use crate::error::{Error, Result};
+use crate::evaluate::calibration::{self, Scores, calibrate};
+use crate::methods::Method;
+use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
+use crate::network::Network;
+use half::slice::HalfFloatSliceExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Adds good images to the bundle in `path`, which takes the place of the old one in one step; returns the manifest as written.
+///
+/// # Errors
+/// If the bundle is not one of HETMM, an image or the bundle cannot be used or written; then the old bundle stays.
+pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Manifest> {
+    let mut staging = Staging::new(path)?;
+    // Opened for its checks, and by itself for what the method does not keep.
+    let mut manifest = Bundle::open(path)?.manifest().clone();
+    if manifest.method != NAME {
+        return Err(Error::file(path, format!("is a bundle of {}, expected one of {NAME}", manifest.method)));
+    }
+    let mut params: Params = serde_json::from_value(manifest.params.clone())
+        .map_err(|e| Error::file(path.join(bundle::MANIFEST), format!("params: {e}")))?;
+    let bank = Bank::open(&path.join(bundle::BANK))?;
+    let old = Hetmm::open(params.clone(), &manifest.input, &bank)?;
+    let mut scores = old_scores(&bank)?;
+    let file = path.join(bundle::GRAPH);
+    let graph = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
+
+    let mut images = ImageSet::listed(&options.add, manifest.input.clone(), options.strict)?;
+    let size = (manifest.input.width, manifest.input.height);
+    let mut network = Network::load(&graph, size, old.outputs(), options.device, options.threads)?;
+    let shapes: Vec<_> = old.layers.iter().map(|layer| layer.shape).collect();
+    let features = extract(&mut images, &shapes, &options.scratch, progress, |images, progress, keep| {
+        images.each(&mut network, "looking at the new images", progress, keep)
+    })?;
+
+    let before = params.templates;
+    params.templates += images.len();
+    params.check(&manifest.input).map_err(Error::Setting)?;
+    progress.stage("adding templates", shapes.iter().map(|shape| shape.height).sum());
+    let mut packed = Vec::new();
+    for (layer, new) in old.layers.iter().zip(&features) {
+        let channels = layer.shape.channels;
+        let templates = layer.values.values();
+        let fill = |place: usize, block: &mut [f32]| {
+            let rows = templates[place * channels * before..].chunks_exact(before);
+            for (row, old) in block.chunks_exact_mut(params.templates).zip(rows) {
+                old.convert_to_f32_slice(&mut row[..before]);
+            }
+            set_columns(block, params.templates, before, new.at(place).chunks_exact(channels));
+        };
+        let (values, _) = Packed::fill(layer.shape, params.templates, &options.scratch, progress, fill)?;
+        packed.push(values);
+    }
+    drop(old);
+    staging.write_graph(&graph)?;
+    staging.write_bank(&tensors(&packed, &[], &[]))?;
+    let hetmm = Arc::new(Hetmm::open(params.clone(), &manifest.input, &Bank::open(&staging.bank())?)?);
+    progress.stage("calibrating", images.len());
+    for image in 0..images.len() {
+        let skipped: Vec<Vec<u32>> =
+            shapes.iter().map(|shape| vec![(before + image) as u32; shape.places()]).collect();
+        score_without(&hetmm, &features, image, &skipped, &mut scores)?;
+        progress.advance();
+        if progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+    }
+    drop(hetmm);
+    let (normal, means) = (to_floats(&scores.normal), to_floats(&scores.map_means));
+    staging.write_bank(&tensors(&packed, &normal, &means))?;
+    let obtained =
+        "training images, each against the templates from the others as they were when it was added";
+    manifest.calibration = calibrate(&scores, calibration::FALSE_ALARMS, obtained, |score| score)?;
+    manifest.params = serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?;
+    manifest.training.images += images.len();
+    manifest.training.skipped += images.skipped();
+    manifest.training.date.clone_from(&options.date);
+    manifest.training.version = env!("CARGO_PKG_VERSION").into();
+    staging.commit(manifest)
+}
+
+/// The scores with which the bundle was calibrated.
+fn old_scores(bank: &Bank) -> Result<Scores> {
+    let read = |name: &str| -> Result<Vec<f64>> {
+        let shape = bank.shape(name).unwrap_or_default();
+        Ok(bank.floats(name, &shape)?.into_iter().map(f64::from).collect())
+    };
+    Ok(Scores { normal: read(SCORES)?, map_means: read(MAP_MEANS)?, defective: Vec::new() })
+}

@@ -1,0 +1,185 @@
+//! From the features of images to a Gaussian at each position, a row of positions at a time.
+
+use super::statistics::{Moments, singular};
+use super::{AGGREGATED, Field, Params, WEIGHTED, roles};
+use crate::bundle::{Floats, TensorData, Tensors};
+use crate::error::{Error, Result};
+use crate::kernels::cholesky::inverse_factor;
+use crate::kernels::mahalanobis::{pack, packed_len};
+use crate::kernels::windowed::Shape;
+use crate::methods::fitting::{Progress, Spool};
+use crate::network::FeatureMap;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use memmap2::Mmap;
+use rayon::prelude::*;
+use safetensors::Dtype;
+use std::collections::VecDeque;
+use std::path::Path;
+
+/// The features of all images, `[images, height, width, channels]`.
+#[derive(Debug)]
+pub(super) struct Features {
+    pub shape: Shape,
+    pub map: Mmap,
+}
+
+impl Features {
+    fn image_values(&self, image: usize) -> &[f16] {
+        let values: &[f16] = bytemuck::cast_slice(&self.map);
+        &values[image * self.shape.len()..][..self.shape.len()]
+    }
+
+    /// What the network said of `image`.
+    pub fn image(&self, image: usize) -> FeatureMap {
+        let Shape { height, width, channels } = self.shape;
+        let mut floats = vec![0.0; self.shape.len()];
+        self.image_values(image).convert_to_f32_slice(&mut floats);
+        FeatureMap::from_floats([1, height, width, channels], floats)
+    }
+
+    /// The vectors of `images` at a place, `[images, channels]`.
+    fn at(&self, place: usize, images: &[usize]) -> Vec<f32> {
+        let channels = self.shape.channels;
+        let mut vectors = vec![0.0; images.len() * channels];
+        for (vector, &image) in vectors.chunks_exact_mut(channels).zip(images) {
+            self.image_values(image)[place * channels..][..channels].convert_to_f32_slice(vector);
+        }
+        vectors
+    }
+}
+
+/// The distributions of all positions.
+#[derive(Clone, Debug)]
+pub(super) struct Distributions {
+    pub weighted: Field,
+    pub aggregated: Field,
+}
+
+impl Distributions {
+    /// The tensors of a bank, with `centroids` of `[n, channels]`.
+    pub fn tensors<'a>(&'a self, centroids: &'a [f32]) -> Tensors<'a> {
+        let mut tensors = Tensors::new();
+        for (name, field) in [(WEIGHTED, &self.weighted), (AGGREGATED, &self.aggregated)] {
+            let Shape { height, width, channels } = field.shape;
+            let values = [(&field.means, channels), (&field.factors, packed_len(channels))];
+            for (role, (values, length)) in roles(name).into_iter().zip(values) {
+                let bytes = bytemuck::cast_slice(values.values());
+                let tensor = TensorData { dtype: Dtype::F32, shape: vec![height, width, length], bytes };
+                tensors.insert(role, tensor);
+            }
+        }
+        let channels = self.weighted.shape.channels;
+        let (shape, bytes) = (vec![centroids.len() / channels, channels], bytemuck::cast_slice(centroids));
+        tensors.insert(super::CENTROIDS.into(), TensorData { dtype: Dtype::F32, shape, bytes });
+        tensors
+    }
+}
+
+/// A row of positions: of each its vectors, `[images, channels]`, and their moments.
+type Row = Vec<(Vec<f32>, Moments)>;
+
+/// The likeness of each position to each of its neighbours inside the map, row by row of the neighbourhood.
+pub(super) type Weights = Vec<Vec<f64>>;
+
+/// Estimates the distributions from `images`. The neighbours' weights are those given, which come from all images, or are computed.
+pub(super) fn estimate(
+    features: &Features,
+    images: &[usize],
+    params: &Params,
+    weights: Option<&Weights>,
+    scratch: &Path,
+    progress: &mut dyn Progress,
+) -> Result<(Distributions, Weights)> {
+    let Shape { height, width, .. } = features.shape;
+    let reach = params.neighbourhood / 2;
+    let mut spools = [(); 4].map(|()| Spool::new(scratch));
+    let mut all_weights = Weights::with_capacity(features.shape.places());
+    let mut rows: VecDeque<(usize, Row)> = VecDeque::new();
+    for y in 0..height {
+        if progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let (first, end) = (y.saturating_sub(reach), (y + reach + 1).min(height));
+        while rows.front().is_some_and(|(row, _)| *row < first) {
+            rows.pop_front();
+        }
+        for next in rows.back().map_or(first, |(row, _)| row + 1)..end {
+            rows.push_back((next, read_row(features, images, params, next)));
+        }
+        let found: Vec<Place> = (0..width)
+            .into_par_iter()
+            .map(|x| {
+                let columns = x.saturating_sub(reach)..(x + reach + 1).min(width);
+                let around: Vec<_> = rows.iter().flat_map(|(_, row)| &row[columns.clone()]).collect();
+                let centre = &rows.iter().find(|(row, _)| *row == y).map_or(&rows[0], |row| row).1[x].1;
+                place(&around, centre, images.len(), params, weights.map(|all| &all[y * width + x][..]))
+            })
+            .collect::<Result<_>>()?;
+        for Place { values, weights } in found {
+            for (spool, values) in spools.iter_mut().zip(&values) {
+                spool.as_mut().map_err(|e| Error::Fit(e.to_string()))?.push_floats(values)?;
+            }
+            all_weights.push(weights);
+        }
+        progress.advance();
+    }
+    let [a, b, c, d] = spools.map(|spool| Ok::<Floats, Error>(spool?.finish()?.into()));
+    let field = |means, factors| Field { shape: features.shape, means, factors };
+    Ok((Distributions { weighted: field(a?, b?), aggregated: field(c?, d?) }, all_weights))
+}
+
+fn read_row(features: &Features, images: &[usize], params: &Params, y: usize) -> Row {
+    let width = features.shape.width;
+    let one = |x: usize| {
+        let vectors = features.at(y * width + x, images);
+        let moments = Moments::of(&vectors, features.shape.channels, params.epsilon);
+        (vectors, moments)
+    };
+    (0..width).into_par_iter().map(one).collect()
+}
+
+/// What is estimated for a position.
+struct Place {
+    /// Mean and packed factor of the weighted distribution, then of the aggregated one.
+    values: [Vec<f32>; 4],
+    weights: Vec<f64>,
+}
+
+/// Estimates a position from the vectors and moments `around` it, its own (`centre`) among them.
+fn place(
+    around: &[&(Vec<f32>, Moments)],
+    centre: &Moments,
+    images: usize,
+    params: &Params,
+    weights: Option<&[f64]>,
+) -> Result<Place> {
+    let weights = match weights {
+        Some(weights) => weights.to_vec(),
+        None => around
+            .iter()
+            .map(|(_, moments)| match std::ptr::eq(moments, centre) {
+                true => Ok(1.0),
+                false => centre.similarity(moments, params.lambda),
+            })
+            .collect::<Result<_>>()?,
+    };
+    let neighbours: Vec<(&Moments, f64)> =
+        around.iter().zip(&weights).map(|((_, moments), &weight)| (moments, weight)).collect();
+    let [means, factors] = packed(Moments::weighted(&neighbours, images))?;
+
+    let channels = centre.mean.len();
+    let mut averaged = vec![0.0; images * channels];
+    for (vectors, _) in around {
+        averaged.iter_mut().zip(vectors).for_each(|(sum, value)| *sum += value / around.len() as f32);
+    }
+    let [own_means, own_factors] = packed(Moments::of(&averaged, channels, params.epsilon))?;
+    Ok(Place { values: [means, factors, own_means, own_factors], weights })
+}
+
+/// Mean and packed inverse factor.
+fn packed(moments: Moments) -> Result<[Vec<f32>; 2]> {
+    let channels = moments.mean.len();
+    let inverse = inverse_factor(moments.covariance, channels).ok_or_else(singular)?;
+    Ok([moments.mean.iter().map(|&value| value as f32).collect(), pack(&inverse, channels)])
+}

@@ -1,0 +1,249 @@
+//! Learning an N-pad bundle from good images.
+//!
+//! Two passes of the network over the images: the first counts non-zero values, to choose the channels; the second keeps their features in
+//! a temporary file. From there the distributions are estimated a row of positions at a time. To calibrate, they are estimated
+//! again without each fifth of the images in turn, which is then scored with what the others say.
+
+use super::distributions::{Distributions, Features, Weights, estimate};
+use super::statistics::order_channels;
+use super::{NAME, Npad, Params, aggregate, heads, outputs, shape};
+use crate::bundle::{Bank, Manifest, Staging};
+use crate::error::{Error, Result};
+use crate::evaluate::calibration::{self, Scores, calibrate};
+use crate::kernels::windowed::Shape;
+use crate::methods::Method;
+use crate::methods::cpr::codebook::{KMeansParams, kmeans};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool};
+use crate::network::backbone::Layer;
+use crate::network::{Network, OutputSpec};
+use rand::SeedableRng;
+use rand::seq::index;
+use rand_xoshiro::Xoshiro256Plus;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Layers that the paper combines.
+const MOST_LAYERS: usize = 3;
+/// Averaged features at most for k-means.
+const CLUSTERED: usize = 20_000;
+/// How k-means is run: one start from features drawn at random, since there are many centroids and they need only cover the features.
+const CLUSTERING: KMeansParams = KMeansParams { restarts: 1, iterations: 25, tolerance: 1e-3, apart: false };
+/// Parts of the images that are left out in turn for calibration.
+const FOLDS: usize = 5;
+/// Images at least: without one of them, two are left to have a covariance.
+const LEAST_IMAGES: usize = 3;
+
+/// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.
+///
+/// # Errors
+/// If the images, the backbone or the settings cannot be used, the distributions would not fit into memory or the scratch folder,
+/// or the bundle cannot be written; then nothing is left in `out`.
+pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
+    options.refuse_foreground(NAME)?;
+    let mut staging = Staging::new(out)?;
+    let mut images = ImageSet::open(options, progress)?;
+    let input = images.input().clone();
+    let size = (input.width, input.height);
+    let layers = options.backbone.layers_up_to(&options.layers, MOST_LAYERS)?;
+    let stride = layers.first().map_or(1, |layer| layer.stride);
+    let mut params = options.apply(Params::new(images.len(), stride))?;
+    (params.references, params.stride) = (images.len(), stride);
+    params.check(&input).map_err(Error::Setting)?;
+    let available: usize = layers.iter().map(|layer| layer.channels).sum();
+    if params.channels > available {
+        return Err(Error::Setting(format!(
+            "channels must be 1 to {available}, which the layers have together, found {}",
+            params.channels
+        )));
+    }
+    let shape = shape(&params, &input);
+    check_room(&params, &images, options, progress)?;
+
+    let graph = heads::all_channels(options, size, &layers, (shape.height, shape.width))?;
+    let nonzero = count_nonzero(&graph, options, &mut images, &layers, shape, progress)?;
+    let mut chosen = order_channels(&nonzero, params.fewest_nonzero);
+    chosen.truncate(params.channels);
+    chosen.sort_unstable();
+    let graph = heads::features(options, size, &layers, &chosen, &params, shape)?;
+    staging.write_graph(&graph)?;
+    let (features, samples) = extract(&graph, options, &mut images, &params, shape, progress)?;
+    if images.len() < LEAST_IMAGES {
+        return Err(Error::Fit(format!(
+            "{} good images are not enough: at least {LEAST_IMAGES} are needed for distributions that leave one out",
+            images.len()
+        )));
+    }
+    params.references = images.len();
+    progress.stage("grouping the features", 1);
+    let centroids = kmeans(&samples, params.channels, params.centroids, options.seed, &CLUSTERING, || {
+        progress.advance();
+        if progress.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+    })?;
+    let folds = FOLDS.min(images.len());
+    progress.stage("estimating distributions", (1 + folds) * shape.height);
+    let all: Vec<usize> = (0..images.len()).collect();
+    let (distributions, weights) = estimate(&features, &all, &params, None, &options.scratch, progress)?;
+    staging.write_bank(&distributions.tensors(&centroids))?;
+    let fold = Folds { count: folds, features: &features, weights: &weights, centroids: &centroids };
+    let (scores, map_scale) = fold.scores(&params, images.input(), options, progress)?;
+    params.map_scale = map_scale;
+    params.check(&input).map_err(Error::Fit)?;
+    let npad = Npad::open(params.clone(), &input, &Bank::open(&staging.bank())?)?;
+    let obtained = format!("training images, each {folds}th of them against the others");
+    let calibration =
+        calibrate(&scores, calibration::FALSE_ALARMS, &obtained, |score| npad.map_level(score))?;
+    drop(npad);
+    staging.commit(options.manifest(Fitted {
+        method: NAME,
+        preset: "standard",
+        layers: layers.into_iter().map(|layer| layer.name).collect(),
+        input,
+        params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
+        calibration,
+        images: images.len(),
+        skipped: images.skipped(),
+    }))
+}
+
+/// Says how much room the distributions need, and refuses what would not fit.
+fn check_room(
+    params: &Params,
+    images: &ImageSet,
+    options: &FitOptions,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let bundle = params.bytes(images.input());
+    let (height, width) = params.places(images.input());
+    let features = (images.len() * height * width * params.channels * size_of::<half::f16>()) as u64;
+    // The bundle, the distributions that it is written from, those without a fold, and the features.
+    let disk = 3 * bundle + features;
+    let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+    progress.note(&format!(
+        "{} channels: the bundle takes {} MB of disk and, in use, of memory; fitting takes {} MB of disk for a while",
+        params.channels,
+        megabytes(bundle),
+        megabytes(disk)
+    ));
+    let room = [("memory", bundle, free_memory()), ("disk", disk, free_disk(&options.scratch))];
+    for (kind, needed, free) in room {
+        if let Some(free) = free.filter(|&free| free < needed) {
+            return Err(Error::Fit(format!(
+                "{} channels need {} MB of {kind}, {} MB are free; try fewer, such as --set channels={}",
+                params.channels,
+                megabytes(needed),
+                megabytes(free),
+                // Room goes with the square of the channels.
+                ((params.channels as f64 * (0.9 * free as f64 / needed as f64).sqrt()) as usize).max(1)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that programs can still have, if the system says so.
+fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+/// Bytes that can still be written to `folder`.
+fn free_disk(folder: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// First pass: how often each channel of each layer is not zero.
+fn count_nonzero(
+    graph: &[u8],
+    options: &FitOptions,
+    images: &mut ImageSet,
+    layers: &[Layer],
+    shape: Shape,
+    progress: &mut dyn Progress,
+) -> Result<Vec<u64>> {
+    let size = (images.input().width, images.input().height);
+    let channels: usize = layers.iter().map(|layer| layer.channels).sum();
+    let outputs = vec![OutputSpec::floats(heads::ALL, [1, channels, shape.height, shape.width])];
+    let mut network = Network::load(graph, size, outputs, options.device, options.threads)?;
+    let mut nonzero = vec![0; channels];
+    images.each(&mut network, "looking at the images", progress, |maps| {
+        for (count, channel) in nonzero.iter_mut().zip(maps[0].floats().chunks_exact(shape.places())) {
+            *count += channel.iter().filter(|&&value| value != 0.0).count() as u64;
+        }
+        Ok(())
+    })?;
+    Ok(nonzero)
+}
+
+/// Second pass: the features of every image, on disk, and averaged ones drawn at random.
+fn extract(
+    graph: &[u8],
+    options: &FitOptions,
+    images: &mut ImageSet,
+    params: &Params,
+    shape: Shape,
+    progress: &mut dyn Progress,
+) -> Result<(Features, Vec<f32>)> {
+    let size = (images.input().width, images.input().height);
+    // The first output is that of the frame as it is; training images are not shifted.
+    let first = outputs(params, shape).into_iter().take(1).collect();
+    let mut network = Network::load(graph, size, first, options.device, options.threads)?;
+    let mut spool = Spool::new(&options.scratch)?;
+    let share = CLUSTERED.div_ceil(images.len()).min(shape.places());
+    let mut random = Xoshiro256Plus::seed_from_u64(options.seed);
+    let (mut samples, mut averaged) = (Vec::new(), vec![0.0; shape.len()]);
+    images.each(&mut network, "keeping their features", progress, |maps| {
+        spool.push_halves(maps[0].floats())?;
+        aggregate(maps[0].floats(), shape, params.neighbourhood, &mut averaged);
+        for place in index::sample(&mut random, shape.places(), share) {
+            samples.extend_from_slice(&averaged[place * shape.channels..][..shape.channels]);
+        }
+        Ok(())
+    })?;
+    Ok((Features { shape, map: spool.finish()? }, samples))
+}
+
+/// Parts of the images that are left out in turn.
+struct Folds<'a> {
+    count: usize,
+    features: &'a Features,
+    weights: &'a Weights,
+    centroids: &'a [f32],
+}
+
+impl Folds<'_> {
+    /// The scores of all images, and what the root of a score is multiplied by for the map's largest value.
+    fn scores(
+        &self,
+        params: &Params,
+        input: &crate::frame::InputSpec,
+        options: &FitOptions,
+        progress: &mut dyn Progress,
+    ) -> Result<(Scores, f64)> {
+        // Only what the frame as it is says: training images are not shifted.
+        let params = Params { shifts: 0, ..params.clone() };
+        let mut scores = Scores::default();
+        let (mut tops, mut roots) = (0.0, 0.0);
+        for fold in 0..self.count {
+            let (left_out, others): (Vec<usize>, Vec<usize>) =
+                (0..params.references).partition(|image| image % self.count == fold);
+            let weights = Some(self.weights);
+            let (Distributions { weighted, aggregated }, _) =
+                estimate(self.features, &others, &params, weights, &options.scratch, progress)?;
+            let npad =
+                Arc::new(Npad::new(params.clone(), input, weighted, aggregated, self.centroids.to_vec()));
+            let (mut retrieve, mut score) = (npad.clone().retrieve(), npad.score());
+            for image in left_out {
+                let found = retrieve.retrieve(&[self.features.image(image)], 0, None)?;
+                let (map, value) = score.score(&found, None)?;
+                tops += f64::from(map.iter().copied().fold(0.0, f32::max));
+                roots += value.sqrt();
+                scores.normal.push(value);
+                scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);
+            }
+        }
+        let scale = if roots > 0.0 && tops > 0.0 { tops / roots } else { 1.0 };
+        Ok((scores, scale))
+    }
+}

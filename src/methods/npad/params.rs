@@ -1,0 +1,123 @@
+//! Every number of the method, with the paper's values as defaults.
+
+use crate::frame::InputSpec;
+use crate::kernels::mahalanobis::packed_len;
+use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+/// The parameters of N-pad.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Number of normal images that the distributions were estimated from.
+    pub references: usize,
+    /// Pixels of the input per position, those of the finest layer.
+    pub stride: usize,
+    /// d, channels of all layers together that are kept.
+    pub channels: usize,
+    /// Keeps the channels with the fewest non-zero values, as the paper says, instead of those with the most, which its reason asks for.
+    pub fewest_nonzero: bool,
+    /// p, side of the neighbourhood that distributions are estimated from and features averaged over, odd.
+    pub neighbourhood: usize,
+    /// Side of the neighbourhood whose distributions a feature is compared with; an even one reaches further to the right and down.
+    pub window: usize,
+    /// The larger, the more the neighbours count.
+    pub lambda: f64,
+    /// Added to the diagonal of every covariance.
+    pub epsilon: f64,
+    /// Centroids of the averaged features.
+    pub centroids: usize,
+    /// k, positions whose distances make up the image score.
+    pub top: usize,
+    /// Frames are compared once more for every one of so many pixels by which they are shifted, and the results averaged.
+    pub shifts: usize,
+    /// Side of the Gaussian kernel that smooths the map, odd.
+    pub blur_side: usize,
+    /// Its sigma in pixels.
+    pub blur_sigma: f64,
+    /// What the root of an image score is multiplied by for the map's value that means the same; learned.
+    pub map_scale: f64,
+}
+
+impl Params {
+    /// The paper's values for `references` images and the finest layer's stride, but for `channels`, `centroids` and `shifts`: README.md.
+    pub fn new(references: usize, stride: usize) -> Self {
+        Self {
+            references,
+            stride,
+            channels: 150,
+            fewest_nonzero: false,
+            neighbourhood: 3,
+            window: 2,
+            lambda: 0.25,
+            epsilon: 0.01,
+            centroids: 400,
+            top: 5,
+            shifts: 0,
+            blur_side: 33,
+            blur_sigma: 4.0,
+            map_scale: 1.0,
+        }
+    }
+
+    /// Rows and columns of the positions for an input.
+    pub fn places(&self, input: &InputSpec) -> (usize, usize) {
+        (input.height as usize / self.stride, input.width as usize / self.stride)
+    }
+
+    /// Rows and columns between a position and the distributions that it is compared with.
+    pub fn offsets(&self) -> RangeInclusive<isize> {
+        let side = self.window as isize;
+        -((side - 1) / 2)..=side / 2
+    }
+
+    /// Bytes of the distributions in memory and on disk.
+    pub fn bytes(&self, input: &InputSpec) -> u64 {
+        let (height, width) = self.places(input);
+        let values = 2 * (packed_len(self.channels) + self.channels);
+        (height * width * values * size_of::<f32>()) as u64
+    }
+
+    /// Checks every range, so that an untrusted bundle can neither crash the kernels nor ask for absurd work.
+    ///
+    /// # Errors
+    /// With the parameter, what is allowed and what was found.
+    pub fn check(&self, input: &InputSpec) -> Result<(), String> {
+        within("references", self.references, 1, 1 << 24)?;
+        within("stride", self.stride, 1, 32)?;
+        within("channels", self.channels, 1, 1 << 12)?;
+        within("neighbourhood", self.neighbourhood, 1, 15)?;
+        within("window", self.window, 1, 15)?;
+        within("centroids", self.centroids, 1, 1 << 16)?;
+        within("shifts", self.shifts, 0, 8)?;
+        within("blur_side", self.blur_side, 1, 255)?;
+        for (name, side) in [("neighbourhood", self.neighbourhood), ("blur_side", self.blur_side)] {
+            if side.is_multiple_of(2) {
+                return Err(format!("{name} must be odd, found {side}"));
+            }
+        }
+        let positive = [("lambda", self.lambda, 1e6), ("epsilon", self.epsilon, 1e6)];
+        let positive = positive.into_iter().chain([("blur_sigma", self.blur_sigma, 255.0)]);
+        for (name, value, most) in positive.chain([("map_scale", self.map_scale, 1e12)]) {
+            if !(value >= 1e-12 && value <= most) {
+                return Err(format!("{name} must be 1e-12 to {most}, found {value}"));
+            }
+        }
+        let divides = |side: u32| (side as usize).is_multiple_of(self.stride);
+        if !(divides(input.width) && divides(input.height)) {
+            return Err(format!(
+                "stride {} does not divide the input of {}x{}",
+                self.stride, input.width, input.height
+            ));
+        }
+        let (height, width) = self.places(input);
+        within("top", self.top, 1, height * width)
+    }
+}
+
+fn within(name: &str, value: usize, low: usize, high: usize) -> Result<(), String> {
+    match (low..=high).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("{name} must be {low} to {high}, found {value}")),
+    }
+}
