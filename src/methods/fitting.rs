@@ -3,6 +3,7 @@
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec, Picture, Preprocessor, load_picture};
+use crate::methods::cpr::train::Learning;
 use crate::network::backbone::Backbone;
 use crate::network::{Device, FeatureMap, Network};
 use half::f16;
@@ -21,6 +22,8 @@ pub trait Progress {
     fn stage(&mut self, name: &str, steps: usize);
     /// One step of the stage is done.
     fn advance(&mut self);
+    /// How the stage is going, in a few words.
+    fn detail(&mut self, _text: &str) {}
     /// Something that the user should know.
     fn note(&mut self, message: &str);
     /// Whether the user wants to stop.
@@ -92,6 +95,8 @@ pub struct FitOptions {
     pub scratch: PathBuf,
     /// The day that the bundle records.
     pub date: String,
+    /// What to learn beyond what the good images show as they are; none: nothing.
+    pub learning: Option<Learning>,
 }
 
 impl FitOptions {
@@ -158,6 +163,11 @@ impl ImageSet {
     /// Number of images; it shrinks when one turns out to be unreadable.
     pub fn len(&self) -> usize {
         self.paths.len()
+    }
+
+    /// The images that could be read so far.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// Whether no image is left.

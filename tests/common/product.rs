@@ -110,6 +110,7 @@ pub fn fit(name: &str, size: (u32, u32), foreground: Foreground) -> PathBuf {
         threads: 0,
         scratch: FOLDER.clone(),
         date: "2025-01-01".into(),
+        learning: None,
     };
     cpr::fit(&options, &out, &mut Quiet).unwrap();
     out

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where the network runs.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Hardware {
     /// Where the network runs: auto, cpu, cuda, tensorrt or openvino
     #[arg(long, default_value = "auto")]
@@ -107,15 +107,6 @@ pub fn input_size(text: &str) -> Result<InputSize, String> {
 pub fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as neighbours=5")?;
     Ok((name.trim().into(), value.trim().into()))
-}
-
-/// Reads the training steps of a learned branch, of which there is none yet.
-pub fn steps(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Ok(0),
-        Ok(_) => Err("the learned branch is not part of this version; only 0 is possible".into()),
-        Err(_) => Err("expected a number".into()),
-    }
 }
 
 /// The last part of a path, with what `.` and `..` stand for.

@@ -3,6 +3,7 @@
 use crate::arguments::{self, FitArgument, ForegroundArgument, Hardware, Method};
 use crate::console::{self, Console};
 use crate::date;
+use crate::learning::LearningArguments;
 use gstanomaly::bundle::Manifest;
 use gstanomaly::methods::cpr;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
@@ -39,9 +40,8 @@ pub struct Arguments {
     /// Weight what belongs to the object higher than the ground it lies on
     #[arg(long, value_enum, default_value = "auto")]
     foreground: ForegroundArgument,
-    /// Training steps of the learned branch; this version has none
-    #[arg(long, default_value = "0", value_parser = arguments::steps, value_name = "N")]
-    steps: usize,
+    #[command(flatten)]
+    learning: LearningArguments,
     /// Set a parameter of the method, such as neighbours=5; can be given again
     #[arg(long, value_parser = arguments::setting, value_name = "NAME=VALUE")]
     set: Vec<(String, String)>,
@@ -66,12 +66,16 @@ Examples:
   adtrain fit --data good_images --out part.bundle
   adtrain fit --data bottle --foreground on --set neighbours=5 --out bottle.bundle
   adtrain fit --data rails --size 640x128 --out rails.bundle
+  adtrain fit --data bottle --preset faster --out bottle.bundle
 
-A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was.";
+A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was. Ctrl-C while the \
+learned branch trains keeps what it has learned in BUNDLE.checkpoint; the same command with --resume goes on and ends with \
+the same bundle as if it had not been interrupted.";
 
 /// Fits a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let start = Instant::now();
+    let learning = arguments.learning.learning(&arguments.out);
     arguments.hardware.prepare()?;
     let dataset = arguments::folder_name(&arguments.data);
     let options = FitOptions {
@@ -90,6 +94,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         threads: arguments.hardware.threads,
         scratch: folder_around(&arguments.out),
         date: date::today()?,
+        learning: learning,
     };
     let fit = match arguments.method {
         Method::Cpr => cpr::fit,

@@ -9,8 +9,10 @@ mod eval;
 mod fit;
 mod info;
 mod interrupt;
+mod learning;
 mod overlay;
 mod predict;
+mod synthesize;
 
 use clap::{Parser, Subcommand};
 use console::Console;
@@ -43,6 +45,7 @@ enum Verb {
     Calibrate(calibrate::Arguments),
     Info(info::Arguments),
     Backbones(backbones::Arguments),
+    Synthesize(synthesize::Arguments),
 }
 
 /// What a shell reports of a program that Ctrl-C stopped.
@@ -72,5 +75,6 @@ fn run(verb: Verb, console: &mut Console) -> anyhow::Result<()> {
         Verb::Calibrate(arguments) => calibrate::run(&arguments, console),
         Verb::Info(arguments) => info::run(&arguments),
         Verb::Backbones(arguments) => backbones::run(&arguments),
+        Verb::Synthesize(arguments) => synthesize::run(&arguments, console),
     }
 }
