@@ -6,6 +6,8 @@
 mod bad_input;
 #[path = "command_line/interruption.rs"]
 mod interruption;
+#[path = "command_line/learning.rs"]
+mod learning;
 #[path = "command_line/prediction.rs"]
 mod prediction;
 #[path = "command_line/workshop.rs"]
@@ -254,7 +256,7 @@ fn a_wrong_command_line_is_a_usage_error() {
     assert!(shop.entries(".").is_empty());
     let version = shop.succeeds("--version").stdout;
     assert_eq!(version, concat!("adtrain ", env!("CARGO_PKG_VERSION"), "\n"));
-    for verb in ["fit", "eval", "predict", "calibrate", "info", "backbones"] {
+    for verb in ["fit", "eval", "predict", "calibrate", "info", "backbones", "synthesize"] {
         assert!(shop.succeeds(&format!("{verb} --help")).stdout.contains("Examples:"));
     }
 }

@@ -204,6 +204,23 @@ impl Calibration {
     }
 }
 
+impl BranchTraining {
+    /// Losses and steps beyond are none, and no figure can show them.
+    const LARGEST: f64 = 1e12;
+
+    fn check(&self) -> Result<(), String> {
+        let sound = |value: f64| (0.0..=Self::LARGEST).contains(&value);
+        let point = |p: &CurvePoint| sound(p.step as f64) && sound(p.positive) && sound(p.negative);
+        match self.curve.iter().find(|p| !point(p)) {
+            None => Ok(()),
+            Some(p) => Err(format!(
+                "training.branch.curve: expected steps and losses of 0 to {:e}, found {p:?}",
+                Self::LARGEST
+            )),
+        }
+    }
+}
+
 impl Manifest {
     /// Reads a manifest and checks what does not depend on the method.
     ///
@@ -228,6 +245,9 @@ impl Manifest {
         manifest.input.check()?;
         manifest.calibration.score().check("calibration")?;
         manifest.calibration.map.check("calibration.map")?;
+        if let Some(branch) = &manifest.training.branch {
+            branch.check()?;
+        }
         if manifest.files.keys().any(|name| name.contains(['/', '\\']) || name.starts_with('.')) {
             return Err("files: names must be plain file names".into());
         }

@@ -57,9 +57,7 @@ impl<'a> Pass<'a> {
     /// The learned features of a scale, `[outputs, places]`, from its raw ones, `[inputs, places]`.
     pub fn forward(&mut self, scale: usize, raw: Tensor<2>, shape: MapShape) -> Tensor<2> {
         let ScaleShape { inputs, outputs } = self.scales[scale];
-        let stem = Unit::stem(scale);
-        let x = self.conv1x1(&stem.conv, [STEM, inputs], raw);
-        let x = self.norm(&stem, x);
+        let x = self.stem(&Unit::stem(scale), inputs, raw);
         let inner = |name| Unit::inner(scale, name);
         let straight = |pass: &mut Self, unit: Unit, width: usize| {
             let x = pass.conv1x1(&unit.conv, [width, STEM], x.clone());
@@ -100,29 +98,55 @@ impl<'a> Pass<'a> {
         y.swap_dims(0, 1).reshape([WIDTH, shape.places()])
     }
 
+    /// The first convolution with its batch norm and ReLU.
+    ///
+    /// Nothing before it learns, so that the mean and the covariance of its input are plain numbers, and the statistics of its output
+    /// follow from them: batch norm becomes another scale of the weights, and no pass over a large map.
+    fn stem(&mut self, unit: &Unit, inputs: usize, raw: Tensor<2>) -> Tensor<2> {
+        let part = |part: &str| format!("{}.{part}", unit.norm);
+        let column = |pass: &Self, name: &str| pass.learned(name).reshape([STEM, 1]);
+        let weight = self.learned(&format!("{}.weight", unit.conv)).reshape([STEM, inputs]);
+        let (gamma, beta) = (column(self, &part("weight")), column(self, &part("bias")));
+        let bias = self.weights.get(&format!("{}.bias", unit.conv));
+        let (shift, variance) = match &mut self.observed {
+            Some(observed) => {
+                let count = raw.dims()[1];
+                let mean = raw.clone().mean_dim(1);
+                let centred = raw.clone() - mean.clone();
+                let covariance = centred.clone().matmul(centred.transpose()).div_scalar(count as f32);
+                let variance = (weight.clone().matmul(covariance) * weight.clone()).sum_dim(1);
+                let shift = weight.clone().matmul(mean);
+                // The bias shifts the mean of the batch and with it nothing else.
+                let mean = shift.clone().reshape([STEM]) + vector(bias, &self.device);
+                observed.push(Observed::new(unit, mean, variance.clone().reshape([STEM]), count));
+                (shift, variance)
+            }
+            None => {
+                let mean = self.weights.get(&part("running_mean"));
+                let shift: Vec<f32> = mean.iter().zip(bias).map(|(mean, bias)| mean - bias).collect();
+                let variance = vector(self.weights.get(&part("running_var")), &self.device);
+                (vector(&shift, &self.device).reshape([STEM, 1]), variance.reshape([STEM, 1]))
+            }
+        };
+        let scale = gamma / variance.add_scalar(unit.epsilon).sqrt();
+        relu((weight * scale.clone()).matmul(raw) + (beta - shift * scale))
+    }
+
     /// Batch norm and ReLU.
     fn norm(&mut self, unit: &Unit, x: Tensor<2>) -> Tensor<2> {
         let [channels, places] = x.dims();
         let x = x.reshape([1, channels, places]);
         let part = |part: &str| format!("{}.{part}", unit.norm);
         let (gamma, beta) = (self.learned(&part("weight")), self.learned(&part("bias")));
-        let (mean, variance) =
-            (self.weights.get(&part("running_mean")), self.weights.get(&part("running_var")));
-        // The first convolution's bias is left out: it shifts the mean of the batch and with it nothing else.
-        let bias = unit.biased.then(|| self.weights.get(&format!("{}.bias", unit.conv)));
         let y = match &mut self.observed {
             Some(observed) => {
                 let batch = batch_norm_train(x, gamma, beta, unit.epsilon);
-                observed.push(Observed::new(unit, batch.mean, batch.variance, places, bias));
+                observed.push(Observed::new(unit, batch.mean, batch.variance, places));
                 batch.output
             }
             None => {
-                let mean: Vec<f32> = match bias {
-                    Some(bias) => mean.iter().zip(bias).map(|(mean, bias)| mean - bias).collect(),
-                    None => mean.to_vec(),
-                };
-                let (mean, variance) = (vector(&mean, &self.device), vector(variance, &self.device));
-                batch_norm(x, gamma, beta, mean, variance, unit.epsilon)
+                let running = |name| vector(self.weights.get(&part(name)), &self.device);
+                batch_norm(x, gamma, beta, running("running_mean"), running("running_var"), unit.epsilon)
             }
         };
         relu(y.reshape([channels, places]))
@@ -130,11 +154,8 @@ impl<'a> Pass<'a> {
 }
 
 impl Observed {
-    fn new(unit: &Unit, mean: Tensor<1>, variance: Tensor<1>, count: usize, bias: Option<&[f32]>) -> Self {
-        let mut mean = floats(mean);
-        if let Some(bias) = bias {
-            mean.iter_mut().zip(bias).for_each(|(mean, bias)| *mean += bias);
-        }
+    fn new(unit: &Unit, mean: Tensor<1>, variance: Tensor<1>, count: usize) -> Self {
+        let mean = floats(mean);
         // burn's variance is that of the batch itself; running statistics estimate that of all data.
         let unbiased = count as f32 / (count.max(2) - 1) as f32;
         let variance = floats(variance).into_iter().map(|variance| variance * unbiased).collect();

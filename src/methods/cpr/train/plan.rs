@@ -127,8 +127,10 @@ impl Learning {
             plan.optimiser.learning_rate = positive("the learning rate", rate)?;
         }
         plan.minutes = self.minutes.map(|minutes| positive("the number of minutes", minutes)).transpose()?;
-        // More queries than steps ask for would be made for nothing.
-        plan.samples.queries = plan.samples.queries.min(plan.steps.saturating_mul(plan.batch));
+        // More samples than steps ask for would be made for nothing.
+        let asked = plan.steps.saturating_mul(plan.batch);
+        plan.samples.queries = plan.samples.queries.min(asked);
+        plan.samples.references = plan.samples.references.min(asked);
         Ok(plan)
     }
 }
