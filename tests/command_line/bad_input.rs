@@ -110,7 +110,7 @@ fn settings_that_cannot_be_used() {
     let shop = Workshop::new();
     shop.good("good", 4, 1);
     fit_fails(&shop, "--data good --layers stride8,stride99", &["stride99", "stride16"]);
-    fit_fails(&shop, "--data good --layers stride8", &["two layers"]);
+    fit_fails(&shop, "--data good --layers stride8", &["expected 2 layers"]);
     fit_fails(&shop, "--data good --backbone nobody", &["nobody", "adtrain backbones"]);
     fit_fails(&shop, "--data good --backbone missing.onnx", &["missing.onnx"]);
     fit_fails(&shop, "--data good --set colour=3", &["colour", "neighbours"]);

@@ -28,7 +28,7 @@ pub struct Arguments {
     /// Network that the features come from: a name from 'adtrain backbones', or an ONNX file with its card
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     backbone: String,
-    /// Two layers of the backbone [default: those that its card names]
+    /// Two layers of the backbone [default: those that its card names, others for a learned branch than for raw features]
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     layers: Vec<String>,
     /// Size at which the network sees the images, in multiples of 32; auto: the images' own shape

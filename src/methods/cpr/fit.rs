@@ -37,7 +37,12 @@ const RAW: &str = "raw";
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
     let mut staging = Staging::new(out)?;
     let mut images = ImageSet::open(options, progress)?;
-    let layers = options.backbone.layers::<2>(&options.layers)?;
+    // A learned branch makes use of finer layers, whose raw features tell less than those of coarser ones.
+    let names = match options.learning.is_some() && options.layers.is_empty() {
+        true => &options.backbone.card.learned_layers,
+        false => &options.layers,
+    };
+    let layers = options.backbone.layers::<2>(names)?;
     let input = images.input().clone();
     let scales: Vec<Scale> = layers
         .iter()
