@@ -145,6 +145,7 @@ fn fit(
         device: Device::Cpu,
         threads: 0,
         scratch: scratch.into(),
+        learning: None,
         date: "2000-01-01".into(),
     };
     cpr::fit(&options, out, &mut Silent).unwrap();

@@ -18,7 +18,7 @@ CHECKED_SIZES = ((320, 320), (256, 384), (320, 192), (203, 331))
 TOLERANCE = 1e-5
 
 
-def write_backbone(folder, card, mean, std, default_layers, extractor, reference=None, edit=None):
+def write_backbone(folder, card, mean, std, default_layers, extractor, reference=None, edit=None, learned_layers=None):
     """Writes NAME.onnx and NAME.json and compares the network with torch.
 
     card: `name`, `title`, `source` and `licence`; the rest is measured or comes from the other arguments.
@@ -26,9 +26,10 @@ def write_backbone(folder, card, mean, std, default_layers, extractor, reference
     extractor: module in eval mode, image [1,3,height,width] -> {layer name: [1,channels,h,w]}, finest first.
     reference: what the network must agree with, the extractor itself if left out.
     edit: changes the ONNX model in place before it is written.
+    learned_layers: the layers to use under a learned branch, if others than the default ones.
     """
     layers = describe_layers(extractor)
-    unknown = set(default_layers) - {layer["name"] for layer in layers}
+    unknown = {*default_layers, *(learned_layers or [])} - {layer["name"] for layer in layers}
     if unknown:
         raise ValueError(f"no such layer: {', '.join(sorted(unknown))}")
 
@@ -45,6 +46,8 @@ def write_backbone(folder, card, mean, std, default_layers, extractor, reference
         "layers": layers,
         "default_layers": default_layers,
     }
+    if learned_layers:
+        card["learned_layers"] = learned_layers
     path = Path(folder) / f"{card['name']}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(network)

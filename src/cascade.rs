@@ -3,7 +3,7 @@
 use crate::bundle::Bundle;
 use crate::error::Result;
 use crate::frame::Picture;
-use crate::methods::{Anomaly, Retriever, ScoreOptions, Scorer};
+use crate::methods::{Anomaly, Retrieved, Retriever, ScoreOptions, Scorer};
 use crate::network::{Device, FeatureExtractor, SharedNetwork, lock};
 use gst_video::{VideoFrameRef, VideoInfo};
 use std::sync::Arc;
@@ -11,6 +11,26 @@ use std::time::{Duration, Instant};
 
 /// Frame formats for which an extractor is kept; a folder of images has one or two.
 const KEPT_FORMATS: usize = 16;
+
+/// Parts of the cascade that an evaluation does without, to see what they are worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The foreground weights.
+    pub foreground: bool,
+    /// Every scale but the finest.
+    pub coarser_scales: bool,
+}
+
+impl LeftOut {
+    fn apply(self, found: &mut Retrieved) {
+        if self.foreground {
+            found.foreground = None;
+        }
+        if self.coarser_scales {
+            found.distances.iter_mut().skip(1).for_each(|map| map.values.fill(0.0));
+        }
+    }
+}
 
 /// How long the steps took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +68,7 @@ pub struct Cascade {
     retriever: Retriever,
     scorer: Scorer,
     options: ScoreOptions,
+    left_out: LeftOut,
 }
 
 impl Cascade {
@@ -62,6 +83,7 @@ impl Cascade {
             retriever: Retriever::new(bundle.clone()),
             scorer: Scorer::new(bundle.clone()),
             options: ScoreOptions::default(),
+            left_out: LeftOut::default(),
             extractors: Vec::new(),
             bundle,
             network,
@@ -77,6 +99,11 @@ impl Cascade {
     /// The device that really runs.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// From now on does without these parts; scores are then none that the bundle was calibrated for.
+    pub fn leave_out(&mut self, parts: LeftOut) {
+        self.left_out = parts;
     }
 
     /// Inspects a picture.
@@ -100,7 +127,8 @@ impl Cascade {
         let start = Instant::now();
         let features = self.extractors[at].1.extract(frame)?;
         let extracted = Instant::now();
-        let retrieval = self.retriever.retrieve(&features, 0)?;
+        let mut retrieval = self.retriever.retrieve(&features, 0)?;
+        self.left_out.apply(&mut retrieval.found);
         let retrieved = Instant::now();
         let anomaly = self.scorer.score(&retrieval, &self.options)?;
         let times = StepTimes {

@@ -50,6 +50,14 @@ pub enum Error {
     /// The user asked to stop.
     #[error("interrupted; nothing was written")]
     Interrupted,
+    /// The user asked to stop a training, which can go on later.
+    #[error("interrupted after {steps} steps, kept in {}; the same command with --resume goes on", checkpoint.display())]
+    Paused {
+        /// Where it is kept.
+        checkpoint: PathBuf,
+        /// Steps done.
+        steps: usize,
+    },
 }
 
 impl Error {

@@ -345,3 +345,20 @@ proptest! {
         survives(square(), GRAPH, &flips, if start { 4000 } else { usize::MAX });
     }
 }
+
+#[test]
+fn a_learning_curve_that_cannot_be_drawn_is_refused() {
+    let with_loss = |loss: f64| {
+        let mut manifest = manifest_of(square());
+        manifest["training"]["branch"] = json!({
+            "channels": 16, "batch": 8, "learning_rate": 1e-3, "kind": "object", "textures": "built-in", "params": {},
+            "curve": [{"step": 1, "positive": 0.5, "negative": loss}],
+        });
+        with_text(square(), &manifest.to_string())
+    };
+    assert!(with_loss(0.25).is_ok());
+    for loss in [1e300, -1.0] {
+        let message = with_loss(loss).unwrap_err().to_string();
+        assert!(message.contains("training.branch.curve"), "{message}");
+    }
+}

@@ -6,6 +6,8 @@
 mod bad_input;
 #[path = "command_line/interruption.rs"]
 mod interruption;
+#[path = "command_line/learning.rs"]
+mod learning;
 #[path = "command_line/prediction.rs"]
 mod prediction;
 #[path = "command_line/workshop.rs"]
@@ -260,7 +262,7 @@ fn a_wrong_command_line_is_a_usage_error() {
     let shop = Workshop::new();
     for (arguments, parts) in [
         ("fit --data d --out b --method patchcore", ["patchcore", "possible values: cpr"]),
-        ("fit --data d --out b --steps 100", ["100", "the learned branch is not part of this version"]),
+        ("fit --data d --out b --steps 100", ["--steps", "choose one with --preset"]),
         ("fit --data d --out b --size 100x100", ["100x100", "multiples of 32"]),
         ("fit --data d --out b --size big", ["big", "320x320"]),
         ("fit --data d --out b --device abacus", ["abacus", "expected auto, cpu"]),
@@ -274,7 +276,7 @@ fn a_wrong_command_line_is_a_usage_error() {
     assert!(shop.entries(".").is_empty());
     let version = shop.succeeds("--version").stdout;
     assert_eq!(version, concat!("adtrain ", env!("CARGO_PKG_VERSION"), "\n"));
-    for verb in ["fit", "eval", "predict", "calibrate", "info", "backbones"] {
+    for verb in ["fit", "eval", "predict", "calibrate", "info", "backbones", "synthesize"] {
         assert!(shop.succeeds(&format!("{verb} --help")).stdout.contains("Examples:"));
     }
 }

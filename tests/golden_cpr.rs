@@ -49,7 +49,7 @@ impl Heads {
         let graph =
             GraphBuilder::identity(&[("features", &[1, FINEST.channels, FINEST.height, FINEST.width])]);
         let codes = centres.len() / FINEST.channels;
-        let model = heads::finish(graph, &[("features", FINEST)], centres, codes, foreground).unwrap();
+        let model = heads::finish(graph, &[("features", FINEST)], centres, codes, foreground, None).unwrap();
         let builder = Session::builder(load_runtime().unwrap()).unwrap();
         Self({ builder }.commit_from_memory(&model).unwrap())
     }

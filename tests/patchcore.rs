@@ -66,6 +66,7 @@ fn options(name: &str, data: PathBuf, set: &[(&str, &str)]) -> FitOptions {
         threads: 0,
         scratch: FOLDER.clone(),
         date: "2025-01-01".into(),
+        learning: None,
     }
 }
 

@@ -99,6 +99,54 @@ pub struct Training {
     pub date: String,
     /// Version of this software.
     pub version: String,
+    /// How the learned branch was made, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchTraining>,
+}
+
+/// How a learned branch was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BranchTraining {
+    /// Channels of the learned features, D.
+    pub channels: usize,
+    /// Queries of a step, each with a reference.
+    pub batch: usize,
+    /// Length of a step.
+    pub learning_rate: f64,
+    /// What it was trained as: `object` or `texture`.
+    pub kind: String,
+    /// What the synthetic defects were made of, for people.
+    pub textures: String,
+    /// The user's folder of textures; none: built-in ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texture_folder: Option<String>,
+    /// Every number of the training.
+    pub params: serde_json::Value,
+    /// Real defective images that were learned from; they are no test images any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defects: Vec<UsedDefect>,
+    /// The losses on the way.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// A real defective image that was learned from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedDefect {
+    /// Its path in its folder.
+    pub name: String,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// The mean losses of the steps up to one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// The last of the steps, from 1.
+    pub step: usize,
+    /// Loss of the pairs that should be alike.
+    pub positive: f64,
+    /// Loss of the pairs that should be told apart.
+    pub negative: f64,
 }
 
 /// Size and hash of a file.
@@ -156,6 +204,23 @@ impl Calibration {
     }
 }
 
+impl BranchTraining {
+    /// Losses and steps beyond are none, and no figure can show them.
+    const LARGEST: f64 = 1e12;
+
+    fn check(&self) -> Result<(), String> {
+        let sound = |value: f64| (0.0..=Self::LARGEST).contains(&value);
+        let point = |p: &CurvePoint| sound(p.step as f64) && sound(p.positive) && sound(p.negative);
+        match self.curve.iter().find(|p| !point(p)) {
+            None => Ok(()),
+            Some(p) => Err(format!(
+                "training.branch.curve: expected steps and losses of 0 to {:e}, found {p:?}",
+                Self::LARGEST
+            )),
+        }
+    }
+}
+
 impl Manifest {
     /// Reads a manifest and checks what does not depend on the method.
     ///
@@ -180,6 +245,9 @@ impl Manifest {
         manifest.input.check()?;
         manifest.calibration.score().check("calibration")?;
         manifest.calibration.map.check("calibration.map")?;
+        if let Some(branch) = &manifest.training.branch {
+            branch.check()?;
+        }
         if manifest.files.keys().any(|name| name.contains(['/', '\\']) || name.starts_with('.')) {
             return Err("files: names must be plain file names".into());
         }

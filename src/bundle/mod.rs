@@ -10,7 +10,10 @@ mod registry;
 mod save;
 
 pub use bank::{Bank, Floats, Halves};
-pub use manifest::{BackboneInfo, Calibration, FORMAT, FileInfo, Manifest, Quantile, ScoreRange, Training};
+pub use manifest::{
+    BackboneInfo, BranchTraining, Calibration, CurvePoint, FORMAT, FileInfo, Manifest, Quantile, ScoreRange,
+    Training, UsedDefect,
+};
 pub use registry::open_shared;
 #[cfg(feature = "train")]
 pub use save::{Staging, TensorData, Tensors, save_manifest};
@@ -188,7 +191,11 @@ fn map(path: &Path) -> Result<Mmap> {
     unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))
 }
 
-fn hash_file(path: &Path) -> Result<String> {
+/// SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn hash_file(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
     let mut chunk = vec![0; 1 << 20];

@@ -88,6 +88,35 @@ pub fn test_images(data: &Path) -> Result<Vec<TestImage>> {
     Ok(images)
 }
 
+/// Defective images with their masks: the test images of an MVTec-style category that have a mask, or the images of a folder
+/// that have one, `NAME_mask.png`, beside them.
+///
+/// # Errors
+/// If the folder is missing or holds no such pair.
+pub fn defect_images(data: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    if !data.is_dir() {
+        let problem =
+            if data.exists() { "expected a folder of defective images with masks" } else { "no such folder" };
+        return Err(Error::file(data, problem));
+    }
+    let pairs: Vec<(PathBuf, PathBuf)> = if data.join("test").is_dir() {
+        test_images(data)?.into_iter().filter_map(|image| Some((image.path, image.mask?))).collect()
+    } else {
+        let beside = |image: PathBuf| {
+            let mask = image.with_file_name(format!("{}_mask.png", image.file_stem()?.to_string_lossy()));
+            mask.is_file().then_some((image, mask))
+        };
+        list_images(data)?.into_iter().filter_map(beside).collect()
+    };
+    match pairs.is_empty() {
+        true => Err(Error::file(
+            data,
+            "no defective image with a mask; expected test/DEFECT and ground_truth/DEFECT, or NAME_mask.png beside an image",
+        )),
+        false => Ok(pairs),
+    }
+}
+
 fn mask_of(data: &Path, label: &str, image: &Path) -> Option<PathBuf> {
     let stem = image.file_stem()?.to_string_lossy();
     let folder = data.join("ground_truth").join(label);

@@ -12,4 +12,6 @@ pub use components::label_components;
 pub use decisions::{Confusion, Rate};
 pub use metrics::{MetricError, MetricParams, OperatingPoint, RankingMetrics, image_metrics};
 pub use pixels::{OverlapPoint, PixelMetrics, PixelSamples, pixel_metrics};
-pub use report::{ModelFacts, Outcome, Report, ReportError, ReportImage, ReportParams, Timing};
+pub use report::{
+    LearningPoint, ModelFacts, Outcome, Report, ReportError, ReportImage, ReportParams, Timing,
+};

@@ -5,6 +5,7 @@ use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Manifest, Training}
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec, Picture, Preprocessor, Rect, load_picture};
+use crate::methods::cpr::train::Learning;
 use crate::network::backbone::Backbone;
 use crate::network::{Device, FeatureMap, Network};
 use half::f16;
@@ -23,6 +24,8 @@ pub trait Progress {
     fn stage(&mut self, name: &str, steps: usize);
     /// One step of the stage is done.
     fn advance(&mut self);
+    /// How the stage is going, in a few words.
+    fn detail(&mut self, _text: &str) {}
     /// Something that the user should know.
     fn note(&mut self, message: &str);
     /// Whether the user wants to stop.
@@ -94,6 +97,8 @@ pub struct FitOptions {
     pub scratch: PathBuf,
     /// The day that the bundle records.
     pub date: String,
+    /// What to learn beyond what the good images show as they are; none: nothing.
+    pub learning: Option<Learning>,
 }
 
 impl FitOptions {
@@ -157,6 +162,7 @@ impl FitOptions {
                 skipped: fitted.skipped,
                 seed: self.seed,
                 steps: 0,
+                branch: None,
                 dataset: self.dataset.clone(),
                 date: self.date.clone(),
                 version: env!("CARGO_PKG_VERSION").into(),
@@ -274,6 +280,11 @@ impl ImageSet {
     /// Number of images; it shrinks when one turns out to be unreadable.
     pub fn len(&self) -> usize {
         self.paths.len()
+    }
+
+    /// The images that could be read so far.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// Whether no image is left.

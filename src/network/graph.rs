@@ -135,10 +135,39 @@ impl GraphBuilder {
 
     /// A 1x1 convolution of `[1, C, H, W]` with `weights`, `[outputs, C]`, and one bias an output.
     pub fn conv1x1(&mut self, value: &str, weights: &[f32], biases: &[f32]) -> String {
-        let (outputs, channels) = (biases.len(), weights.len() / biases.len());
-        let weights = self.constant(&[outputs, channels, 1, 1], weights);
+        self.conv(value, 1, weights, biases)
+    }
+
+    /// A 3x3 convolution of `[1, C, H, W]` with `weights`, `[outputs, C, 3, 3]`, and one bias an output; zeros beyond the border.
+    pub fn conv3x3(&mut self, value: &str, weights: &[f32], biases: &[f32]) -> String {
+        self.conv(value, 3, weights, biases)
+    }
+
+    fn conv(&mut self, value: &str, side: usize, weights: &[f32], biases: &[f32]) -> String {
+        let outputs = biases.len();
+        let channels = weights.len() / (outputs * side * side);
+        let weights = self.constant(&[outputs, channels, side, side], weights);
         let biases = self.constant(&[outputs], biases);
-        self.node("Conv", &[value, &weights, &biases], vec![ints("kernel_shape", &[1, 1])])
+        let (side, pad) = (side as i64, (side / 2) as i64);
+        let attributes = vec![ints("kernel_shape", &[side, side]), ints("pads", &[pad; 4])];
+        self.node("Conv", &[value, &weights, &biases], attributes)
+    }
+
+    /// The mean of each 3x3 neighbourhood of `[1, C, H, W]`, of as much of it as lies inside.
+    pub fn average3x3(&mut self, value: &str) -> String {
+        let attributes =
+            vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1; 4]), int("count_include_pad", 0)];
+        self.node("AveragePool", &[value], attributes)
+    }
+
+    /// Negative values become 0.
+    pub fn relu(&mut self, value: &str) -> String {
+        self.node("Relu", &[value], vec![])
+    }
+
+    /// The channels of several `[1, C, H, W]` one after the other.
+    pub fn join_channels(&mut self, values: &[&str]) -> String {
+        self.node("Concat", values, vec![int("axis", 1)])
     }
 
     /// A convolution of `[1, C, H, W]` in `groups` with `weights`, `[outputs, C / groups, side, side]`, without bias; the map

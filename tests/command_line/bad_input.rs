@@ -110,9 +110,13 @@ fn settings_that_cannot_be_used() {
     let shop = Workshop::new();
     shop.good("good", 4, 1);
     fit_fails(&shop, "--data good --layers stride8,stride99", &["stride99", "stride16"]);
-    fit_fails(&shop, "--data good --layers stride8", &["2 layers"]);
-    fit_fails(&shop, "--data good --sheets 60", &["unknown parameter 'sheets'"]);
-    fit_fails(&shop, "--data good --method npad --sheets all", &["unknown parameter 'sheets'"]);
+    fit_fails(&shop, "--data good --layers stride8", &["expected 2 layers"]);
+    fit_fails(&shop, "--data good --sheets 60", &["--sheets is a setting of hetmm, not of cpr"]);
+    fit_fails(
+        &shop,
+        "--data good --method npad --sheets all",
+        &["--sheets is a setting of hetmm, not of npad"],
+    );
     fit_fails(&shop, "--data good --method hetmm --foreground on", &["hetmm", "foreground"]);
     shop.refuses("fit --data good --method hetmm --sheets few --out b")
         .says(&["expected a number of sheets"]);

@@ -82,6 +82,21 @@ fn a_full_disk_leaves_the_old_bundle() {
 }
 
 #[test]
+fn a_disk_too_small_for_the_training_samples_is_named() {
+    let shop = Workshop::new();
+    shop.good("good", 12, 1);
+    let mut command = Command::new(shop.command("").get_program());
+    let arguments = "fit --data good --out models/b --size 64x64 --preset faster --steps 20 --batch 2";
+    command.args(arguments.split_whitespace()).current_dir(shop.path(""));
+    limit_files(&mut command, 20_000);
+    let output = command.output().unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    assert!(complaint.contains("adtrain: models: ") && complaint.contains("too large"), "{complaint}");
+    assert!(shop.entries("models").is_empty());
+}
+
+#[test]
 fn a_full_disk_leaves_the_old_calibration() {
     let shop = Workshop::new();
     shop.good("good", 12, 1);

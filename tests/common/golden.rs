@@ -64,6 +64,12 @@ impl Golden {
         }
     }
 
+    /// A tensor of f64 values.
+    pub fn doubles(&self, name: &str) -> Vec<f64> {
+        let (_, _, bytes) = self.tensor(name, &[Dtype::F64]);
+        bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
+    }
+
     /// A tensor of bytes.
     pub fn bytes(&self, name: &str) -> Vec<u8> {
         self.tensor(name, &[Dtype::U8]).2

@@ -110,6 +110,7 @@ pub fn options(name: &str, size: (u32, u32)) -> FitOptions {
         threads: 0,
         scratch: FOLDER.clone(),
         date: "2025-01-01".into(),
+        learning: None,
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where the network runs.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Hardware {
     /// Where the network runs: auto, cpu, cuda, tensorrt or openvino
     #[arg(long, default_value = "auto")]
@@ -128,15 +128,6 @@ pub fn sheets(text: &str) -> Result<String, String> {
         ("all", _) => Ok("null".into()),
         (_, Ok(1..)) => Ok(text.into()),
         _ => Err("expected a number of sheets, such as 60, or all".into()),
-    }
-}
-
-/// Reads the training steps of a learned branch, of which there is none yet.
-pub fn steps(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Ok(0),
-        Ok(_) => Err("the learned branch is not part of this version; only 0 is possible".into()),
-        Err(_) => Err("expected a number".into()),
     }
 }
 

@@ -128,6 +128,7 @@ fn check(backbone: &Backbone) -> anyhow::Result<()> {
         card.name
     );
     backbone.layers::<2>(&[])?;
+    backbone.layers::<2>(&backbone.card.learned_layers)?;
     let input = InputSpec {
         width: SIDE,
         height: SIDE,

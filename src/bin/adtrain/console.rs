@@ -22,6 +22,8 @@ struct Stage {
     done: usize,
     started: Instant,
     line: Instant,
+    /// How it is going.
+    detail: String,
     /// On a terminal.
     bar: Option<ProgressBar>,
 }
@@ -40,7 +42,8 @@ impl Console {
             bar.finish_and_clear();
         }
         if stage.done == stage.steps {
-            eprintln!("{}: {} in {took:.1} s", stage.name, stage.steps);
+            let detail = if stage.detail.is_empty() { String::new() } else { format!(", {}", stage.detail) };
+            eprintln!("{}: {} in {took:.1} s{detail}", stage.name, stage.steps);
         }
     }
 }
@@ -59,7 +62,15 @@ impl Progress for Console {
             bar
         });
         let now = Instant::now();
-        self.stage = Some(Stage { name: name.to_owned(), steps, done: 0, started: now, line: now, bar });
+        self.stage = Some(Stage {
+            name: name.to_owned(),
+            steps,
+            done: 0,
+            started: now,
+            line: now,
+            detail: String::new(),
+            bar,
+        });
     }
 
     fn advance(&mut self) {
@@ -69,7 +80,16 @@ impl Progress for Console {
             bar.inc(1);
         } else if stage.line.elapsed() >= LINE_INTERVAL && stage.done < stage.steps {
             stage.line = Instant::now();
-            eprintln!("{}: {} of {}", stage.name, stage.done, stage.steps);
+            let detail = if stage.detail.is_empty() { String::new() } else { format!(", {}", stage.detail) };
+            eprintln!("{}: {} of {}{detail}", stage.name, stage.done, stage.steps);
+        }
+    }
+
+    fn detail(&mut self, text: &str) {
+        let Some(stage) = &mut self.stage else { return };
+        stage.detail = text.to_owned();
+        if let Some(bar) = &stage.bar {
+            bar.set_message(format!("{}, {text}", stage.name));
         }
     }
 

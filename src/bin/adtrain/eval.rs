@@ -1,5 +1,6 @@
 //! `adtrain eval`.
 
+mod ablation;
 mod judge;
 mod report;
 mod table;
@@ -29,6 +30,9 @@ pub struct Arguments {
     /// Write a report to look at, worst decisions first
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// Measure again without the foreground and without the coarser scale, to see what they are worth
+    #[arg(long)]
+    ablate: bool,
     /// Fail if an image cannot be read or a defective one has no mask, instead of leaving it out
     #[arg(long)]
     strict: bool,
@@ -57,37 +61,49 @@ struct Evaluation {
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let options = judge::Options { strict: arguments.strict, pictures: arguments.report.is_some() };
     let mut cascade = arguments.hardware.open(&arguments.model)?;
-    let mut judged = judge::judge(&mut cascade, &arguments.data, options, console)?;
+    let judged = judge::judge(&mut cascade, &arguments.data, options, console)?;
+    let mut evaluation = measure(judged, &arguments.data)?;
+    let ablations = match arguments.ablate {
+        true => ablation::run(&mut cascade, &arguments.data, arguments.strict, console)?,
+        false => Vec::new(),
+    };
     console.finish();
 
+    if let Some(file) = &arguments.report {
+        report::write(file, &mut evaluation, &cascade, &arguments::folder_name(&arguments.data))?;
+    }
+    let mut json = evaluation.to_json(&cascade);
+    if arguments.ablate {
+        json["ablation"] = ablation::to_json(&ablations);
+    }
+    match &arguments.json {
+        Some(file) if file == Path::new("-") => console::print(&format!("{json:#}")),
+        file => {
+            if let Some(file) = file {
+                std::fs::write(file, format!("{json:#}\n")).with_context(|| file.display().to_string())?;
+            }
+            let mut text = table::render(&evaluation, &cascade);
+            if arguments.ablate {
+                text += &format!("\n\n{}", ablation::render(&evaluation, &ablations));
+            }
+            console::print(&text)
+        }
+    }
+}
+
+/// The metrics of judged images.
+fn measure(mut judged: Judged, data: &Path) -> anyhow::Result<Evaluation> {
     let params = MetricParams::default();
     let labels: Vec<bool> = judged.images.iter().map(|image| image.is_defective).collect();
     let scores: Vec<f32> = judged.images.iter().map(|image| image.score as f32).collect();
-    let images =
-        image_metrics(&labels, &scores, &params).with_context(|| arguments.data.display().to_string())?;
+    let images = image_metrics(&labels, &scores, &params).with_context(|| data.display().to_string())?;
     let pixels = match judged.pixels.take() {
         None => Err("no defective test image has a mask in ground_truth".into()),
         Some(samples) => Ok(samples.finish(&params).context("pixel metrics")?),
     };
     let decision = |image: &JudgedImage| (image.is_defective, image.is_anomalous);
     let confusion = Confusion::count(judged.images.iter().map(decision));
-    let mut evaluation = Evaluation { judged, images, pixels, confusion };
-
-    if let Some(file) = &arguments.report {
-        report::write(file, &mut evaluation, &cascade, &arguments::folder_name(&arguments.data))?;
-    }
-    match &arguments.json {
-        Some(file) if file == Path::new("-") => {
-            console::print(&format!("{:#}", evaluation.to_json(&cascade)))
-        }
-        file => {
-            if let Some(file) = file {
-                let text = format!("{:#}\n", evaluation.to_json(&cascade));
-                std::fs::write(file, text).with_context(|| file.display().to_string())?;
-            }
-            console::print(&table::render(&evaluation, &cascade))
-        }
-    }
+    Ok(Evaluation { judged, images, pixels, confusion })
 }
 
 impl Evaluation {

@@ -3,6 +3,7 @@
 use crate::arguments::{self, FitArgument, ForegroundArgument, Hardware, Method};
 use crate::console::{self, Console};
 use crate::date;
+use crate::learning::LearningArguments;
 use gstanomaly::bundle::Manifest;
 use gstanomaly::frame::Fit;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
@@ -28,7 +29,8 @@ pub struct Arguments {
     /// Network that the features come from: a name from 'adtrain backbones', or an ONNX file with its card
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     backbone: String,
-    /// Layers of the backbone: two for cpr [default: those that its card names], up to three for hetmm and npad [default: all]
+    /// Layers of the backbone: two for cpr and patchcore [default: those that its card names, others for a learned branch than for raw
+    /// features], up to three for hetmm and npad [default: all]
     #[arg(long, value_delimiter = ',', value_name = "A,B,..")]
     layers: Vec<String>,
     /// Size at which the network sees the images, in multiples of 32; auto: the images' own shape
@@ -43,15 +45,14 @@ pub struct Arguments {
     /// Weight what belongs to the object higher than the ground it lies on
     #[arg(long, value_enum, default_value = "auto")]
     foreground: ForegroundArgument,
-    /// Training steps of the learned branch; this version has none
-    #[arg(long, default_value = "0", value_parser = arguments::steps, value_name = "N")]
-    steps: usize,
     /// patchcore: share of all patches that the bank keeps [default: 0.1]
     #[arg(long, value_name = "SHARE")]
     coreset: Option<f64>,
     /// hetmm: templates that the good images are reduced to, or all; the same as --set sheets=N
     #[arg(long, value_parser = arguments::sheets, value_name = "N|all")]
     sheets: Option<String>,
+    #[command(flatten)]
+    learning: LearningArguments,
     /// Set a parameter of the method, such as neighbours=5; can be given again
     #[arg(long, value_parser = arguments::setting, value_name = "NAME=VALUE")]
     set: Vec<(String, String)>,
@@ -78,12 +79,16 @@ Examples:
   adtrain fit --data rails --size 640x128 --out rails.bundle
   adtrain fit --data bottle --method patchcore --coreset 0.01 --size 224x224 --fit crop --resize 256 --out bottle.bundle
   adtrain fit --data bottle --method hetmm --size 256x256 --sheets 60 --out bottle.bundle
+  adtrain fit --data bottle --preset faster --out bottle.bundle
 
-A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was.";
+A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was. Ctrl-C while the \
+learned branch trains keeps what it has learned in BUNDLE.checkpoint; the same command with --resume goes on and ends with \
+the same bundle as if it had not been interrupted.";
 
 /// Fits a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let start = Instant::now();
+    let learning = arguments.learning.learning(&arguments.out);
     arguments.hardware.prepare()?;
     let dataset = arguments::folder_name(&arguments.data);
     let options = FitOptions {
@@ -102,6 +107,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         threads: arguments.hardware.threads,
         scratch: arguments::folder_around(&arguments.out),
         date: date::today()?,
+        learning,
     };
     let fit = match arguments.method {
         Method::Cpr => cpr::fit,

@@ -52,14 +52,29 @@ fn describe(manifest: &Manifest) -> String {
     let fit = serde_json::to_value(input.fit).unwrap_or_default();
     let left_out =
         if training.skipped > 0 { format!(", {} left out", training.skipped) } else { String::new() };
-    let branch = if training.steps > 0 { format!("{} steps", training.steps) } else { "none".into() };
+    let branch = training.branch.as_ref();
     line("name", manifest.name.clone());
     line("method", format!("{}, {}", manifest.method, manifest.preset));
     line("backbone", format!("{} ({})", backbone.name, backbone.licence));
     line("layers", backbone.layers.join(", "));
     line("input", format!("{}x{}, {}", input.width, input.height, fit.as_str().unwrap_or_default()));
     line("learned from", format!("{} images of {}{left_out}", training.images, training.dataset));
-    line("learned branch", branch);
+    match branch {
+        None => line("learned branch", "none".into()),
+        Some(branch) => {
+            let (steps, batch) = (training.steps, branch.batch);
+            line(
+                "learned branch",
+                format!("{} channels, {steps} steps of batch {batch}, as {}", branch.channels, branch.kind),
+            );
+            let folder =
+                branch.texture_folder.as_ref().map_or("built-in".into(), |name| format!("--textures {name}"));
+            line("textures", format!("{folder}: {}", branch.textures));
+        }
+    }
+    for (number, defect) in branch.iter().flat_map(|branch| &branch.defects).enumerate() {
+        line(if number == 0 { "real defects" } else { "" }, defect.name.clone());
+    }
     line("fitted", format!("{}, version {}, seed {}", training.date, training.version, training.seed));
     line("threshold", format!("{:.4}", calibration.threshold));
     line("scale", format!("0 is {:.4}, 1 is {:.4}", calibration.min, calibration.max));

@@ -32,5 +32,9 @@ pub fn check() -> anyhow::Result<()> {
 
 /// Whether the work ended because somebody wanted it to.
 pub fn is_cause(error: &anyhow::Error) -> bool {
-    error.is::<Interrupted>() || matches!(error.downcast_ref(), Some(gstanomaly::Error::Interrupted))
+    error.is::<Interrupted>()
+        || matches!(
+            error.downcast_ref(),
+            Some(gstanomaly::Error::Interrupted | gstanomaly::Error::Paused { .. })
+        )
 }

@@ -9,8 +9,10 @@ mod eval;
 mod fit;
 mod info;
 mod interrupt;
+mod learning;
 mod overlay;
 mod predict;
+mod synthesize;
 mod update;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +47,7 @@ enum Verb {
     Update(update::Arguments),
     Info(info::Arguments),
     Backbones(backbones::Arguments),
+    Synthesize(synthesize::Arguments),
 }
 
 /// What a shell reports of a program that Ctrl-C stopped.
@@ -75,5 +78,6 @@ fn run(verb: Verb, console: &mut Console) -> anyhow::Result<()> {
         Verb::Update(arguments) => update::run(&arguments, console),
         Verb::Info(arguments) => info::run(&arguments),
         Verb::Backbones(arguments) => backbones::run(&arguments),
+        Verb::Synthesize(arguments) => synthesize::run(&arguments, console),
     }
 }

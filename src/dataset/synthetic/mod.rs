@@ -23,7 +23,7 @@ pub use augment::LightParams;
 pub use params::{FillParams, MaskParams, SyntheticParams};
 pub use pictures::PictureLoader;
 pub use real::{RealDefect, RealDefects, RealParams};
-pub use sheet::{SynthesizeOptions, Written, synthesize};
+pub use sheet::{SynthesizeOptions, Written, synthesize, texture_source};
 pub use textures::{BuiltinParams, BuiltinTextures, TextureFolder, TextureSource};
 
 use crate::error::{Error, Result};
@@ -257,7 +257,7 @@ impl SyntheticDefects {
 /// The generator for one purpose of one sample.
 ///
 /// `seed_from_u64` counts on from its argument in fixed steps, so indices must not be that step apart: another odd factor.
-fn random_for(seed: u64, index: u64, purpose: u64) -> Random {
+pub(crate) fn random_for(seed: u64, index: u64, purpose: u64) -> Random {
     let mixed = index.wrapping_mul(0xd134_2543_de82_ef95) ^ purpose.wrapping_mul(0xa076_1d64_78bd_642f);
     Random::seed_from_u64(seed.rotate_left(32) ^ mixed)
 }

@@ -131,6 +131,8 @@ impl RealDefect {
 #[derive(Clone, Debug)]
 pub struct RealDefects {
     defects: Vec<RealDefect>,
+    /// Where they come from, if it was files.
+    files: Vec<PathBuf>,
 }
 
 impl RealDefects {
@@ -141,7 +143,7 @@ impl RealDefects {
     pub fn new(defects: Vec<RealDefect>) -> Result<Self> {
         match defects.is_empty() {
             true => Err(Error::Fit("no defective image with a usable mask to learn from".into())),
-            false => Ok(Self { defects }),
+            false => Ok(Self { defects, files: Vec::new() }),
         }
     }
 
@@ -155,17 +157,26 @@ impl RealDefects {
         progress: &mut dyn Progress,
     ) -> Result<Self> {
         let mut defects = Vec::with_capacity(pairs.len());
+        let mut files = Vec::with_capacity(pairs.len());
         for (image, mask) in pairs {
             let name = mask.display().to_string();
             let defect = loader
                 .load(image)
                 .and_then(|picture| RealDefect::new(picture, loader.load_mask(mask, image)?, &name));
             match defect {
-                Ok(defect) => defects.push(defect),
+                Ok(defect) => {
+                    defects.push(defect);
+                    files.push(image.clone());
+                }
                 Err(e) => progress.note(&format!("left out: {e}")),
             }
         }
-        Self::new(defects)
+        Ok(Self { files, ..Self::new(defects)? })
+    }
+
+    /// The image files that they were loaded from.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// Number of defects, at least 1.

@@ -4,7 +4,7 @@ use super::{
     BuiltinParams, BuiltinTextures, PictureLoader, ProductKind, RealDefects, SyntheticDefects,
     SyntheticParams, SyntheticSample, TextureFolder, TextureSource,
 };
-use crate::dataset::{GOOD, test_images, training_images};
+use crate::dataset::{GOOD, defect_images, training_images};
 use crate::error::{Error, Result};
 use crate::frame::Fit;
 use crate::methods::fitting::Progress;
@@ -122,27 +122,36 @@ fn generator(
     loader: &PictureLoader,
     progress: &mut dyn Progress,
 ) -> Result<SyntheticDefects> {
-    let textures: Arc<dyn TextureSource> = match &options.textures {
-        Some(folder) => {
-            let textures = TextureFolder::open(folder)?;
-            if textures.unreadable() > 0 {
-                progress.note(&format!("{} texture images cannot be read: left out", textures.unreadable()));
-            }
-            Arc::new(textures)
-        }
-        None => {
-            // Spread over the set: neighbouring files are often alike.
-            let step = paths.len().div_ceil(options.pool.max(1)).max(1);
-            let chosen = paths.iter().step_by(step).take(options.pool);
-            let images = chosen.map(|path| loader.load(path)).collect::<Result<_>>()?;
-            Arc::new(BuiltinTextures::new(images, BuiltinParams::default()))
-        }
-    };
+    let textures = texture_source(options.textures.as_deref(), paths, options.pool, loader, progress)?;
     let generator = SyntheticDefects::new(options.params.clone(), options.kind, textures)?;
     let Some(defects) = &options.defects else { return Ok(generator) };
-    let pairs: Vec<(PathBuf, PathBuf)> =
-        test_images(defects)?.into_iter().filter_map(|image| Some((image.path, image.mask?))).collect();
-    Ok(generator.with_real_defects(RealDefects::load(&pairs, loader, progress)?))
+    let defects = RealDefects::load(&defect_images(defects)?, loader, progress)?;
+    Ok(generator.with_real_defects(defects))
+}
+
+/// The textures of `folder`, or the built-in ones with pieces of at most `most` of the images in `paths`.
+///
+/// # Errors
+/// If the folder holds no readable image, or an image of `paths` cannot be read.
+pub fn texture_source(
+    folder: Option<&Path>,
+    paths: &[PathBuf],
+    most: usize,
+    loader: &PictureLoader,
+    progress: &mut dyn Progress,
+) -> Result<Arc<dyn TextureSource>> {
+    if let Some(folder) = folder {
+        let textures = TextureFolder::open(folder)?;
+        if textures.unreadable() > 0 {
+            progress.note(&format!("{} texture images cannot be read: left out", textures.unreadable()));
+        }
+        return Ok(Arc::new(textures));
+    }
+    // Spread over the set: neighbouring files are often alike.
+    let step = paths.len().div_ceil(most.max(1)).max(1);
+    let chosen = paths.iter().step_by(step).take(most);
+    let images = chosen.map(|path| loader.load(path)).collect::<Result<_>>()?;
+    Ok(Arc::new(BuiltinTextures::new(images, BuiltinParams::default())))
 }
 
 fn write_sample(sample: &SyntheticSample, folder: &Path, index: usize) -> Result<()> {
@@ -208,6 +217,7 @@ fn outlined(mut image: RgbImage, mask: ArrayView2<bool>) -> RgbImage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::test_images;
 
     struct Quiet(usize);
     impl Progress for Quiet {

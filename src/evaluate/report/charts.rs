@@ -47,7 +47,7 @@ pub(super) struct CurveFigure<'a> {
 
 /// Curves in the unit square.
 pub(super) fn curves(figure: &CurveFigure) -> Result<String, ReportError> {
-    draw(CURVES, 1.0, (figure.x, figure.y), |plot| {
+    draw(CURVES, (1.0, 1.0), (figure.x, figure.y), |plot| {
         if figure.diagonal {
             dashed(plot, [(0.0, 0.0), (1.0, 1.0)], AXIS)?;
         }
@@ -73,7 +73,7 @@ pub(super) fn curves(figure: &CurveFigure) -> Result<String, ReportError> {
 pub(super) fn histogram(good: &[f32], defective: &[f32]) -> Result<String, ReportError> {
     let (good, defective) = (count(good), count(defective));
     let highest = good.iter().chain(&defective).copied().max().unwrap_or(0).max(4);
-    draw(HISTOGRAM, highest as f64 * 1.08, ("normalised score", "images"), |plot| {
+    draw(HISTOGRAM, (1.0, highest as f64 * 1.08), ("normalised score", "images"), |plot| {
         for (bars, colour) in [(good, GOOD), (defective, DEFECTIVE)] {
             plot.draw_series(bars.iter().enumerate().filter(|(_, count)| **count > 0).map(
                 |(bar, &count)| {
@@ -86,6 +86,19 @@ pub(super) fn histogram(good: &[f32], defective: &[f32]) -> Result<String, Repor
             ))?;
         }
         dashed(plot, [(0.5, 0.0), (0.5, highest as f64 * 1.08)], INK)
+    })
+}
+
+/// The two parts of the loss by training step.
+pub(super) fn learning(alike: Vec<(f64, f64)>, apart: Vec<(f64, f64)>) -> Result<String, ReportError> {
+    let all = || alike.iter().chain(&apart);
+    let largest = |of: fn(&(f64, f64)) -> f64| all().map(of).fold(0.0, f64::max);
+    let (right, top) =
+        (largest(|point| point.0).max(1.0), 1.05 * largest(|point| point.1).max(f64::MIN_POSITIVE));
+    draw(CURVES, (right, top), ("step", "loss"), |plot| {
+        plot.draw_series([PathElement::new(apart.clone(), INK.mix(0.55).stroke_width(2 * SCALE))])?;
+        plot.draw_series([PathElement::new(alike.clone(), GOOD.stroke_width(5 * SCALE / 2))])?;
+        Ok(())
     })
 }
 
@@ -116,10 +129,10 @@ fn dashed<'b>(plot: &mut Plot<'_, 'b>, ends: [(f64, f64); 2], colour: RGBColor) 
     Ok(())
 }
 
-/// A figure of this width and height with axes from 0 to 1 and from 0 to `top`.
+/// A figure of this width and height with axes from 0 to `right` and from 0 to `top`.
 fn draw(
     (width, height): (u32, u32),
-    top: f64,
+    (right, top): (f64, f64),
     (x, y): (&str, &str),
     content: impl for<'b> FnOnce(&mut Plot<'_, 'b>) -> Drawn<'b>,
 ) -> Result<String, ReportError> {
@@ -132,9 +145,15 @@ fn draw(
             .margin_right(16 * SCALE)
             .x_label_area_size(44 * SCALE)
             .y_label_area_size(54 * SCALE)
-            .build_cartesian_2d(0.0..1.0, 0.0..top)
+            .build_cartesian_2d(0.0..right, 0.0..top)
             .map_err(failed)?;
-        let whole_numbers = top > 1.0;
+        let label = |limit: f64| {
+            move |value: &f64| match limit {
+                limit if limit > 1.0 => format!("{value:.0}"),
+                limit if limit > 0.5 => format!("{value:.1}"),
+                _ => format!("{value:.2}"),
+            }
+        };
         plot.configure_mesh()
             .max_light_lines(0)
             .x_labels(6)
@@ -144,11 +163,8 @@ fn draw(
             .axis_style(AXIS.stroke_width(SCALE))
             .label_style(text.clone())
             .axis_desc_style(text)
-            .x_label_formatter(&|value| format!("{value:.1}"))
-            .y_label_formatter(&|value| match whole_numbers {
-                true => format!("{value:.0}"),
-                false => format!("{value:.1}"),
-            })
+            .x_label_formatter(&label(right))
+            .y_label_formatter(&label(top))
             .x_desc(x)
             .y_desc(y)
             .draw()

@@ -90,8 +90,21 @@ pub struct Report {
     pub pixel_metrics: Option<PixelMetrics>,
     /// How long an image took.
     pub timing: Option<Timing>,
+    /// How the model's learned branch got there: a point per few training steps; empty where nothing was learned.
+    pub learning: Vec<LearningPoint>,
     /// All test images, in any order.
     pub images: Vec<ReportImage>,
+}
+
+/// The mean losses of the training steps up to one.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LearningPoint {
+    /// The last of the steps.
+    pub step: usize,
+    /// Loss of what should be alike.
+    pub alike: f64,
+    /// Loss of what should be told apart.
+    pub apart: f64,
 }
 
 /// What a reader wants to know about the model.

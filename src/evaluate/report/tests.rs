@@ -176,6 +176,16 @@ fn writes_a_sample() {
     println!("{}: {} bytes", path.display(), std::fs::metadata(&path).unwrap().len());
 }
 
+#[test]
+fn the_learning_curve_is_there_if_something_was_learned() {
+    let page = |learning| render(&Report { learning, ..small_report() }, &ReportParams::default());
+    let point = |step, apart| LearningPoint { step, alike: 0.25, apart };
+    let learned = page(vec![point(10, 1.0), point(20, 0.5)]);
+    assert!(learned.contains("<h2>Learning</h2>") && learned.contains("pairs that should differ"));
+    assert!(!page(Vec::new()).contains("<h2>Learning</h2>"));
+    assert!(page(vec![point(1, 0.0)]).contains("<h2>Learning</h2>"), "a single point is a curve, too");
+}
+
 /// A made-up inspection of turned washers.
 fn sample() -> Report {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
@@ -226,6 +236,9 @@ fn sample() -> Report {
         image_metrics: Some(image_metrics(&labels, &scores, &params).unwrap()),
         pixel_metrics: Some(pixels.finish(&params).unwrap()),
         timing: Some(Timing { features: 9.4, retrieve: 4.1, score: 0.9, total: 14.6 }),
+        learning: (1..=50)
+            .map(|i| LearningPoint { step: 4 * i, alike: 0.2 / i as f64, apart: 0.6 / (i as f64).sqrt() })
+            .collect(),
         images,
     }
 }

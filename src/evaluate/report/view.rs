@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::charts::{self, Curve, CurveFigure};
 use super::format::{percent, rounded, significant};
 use super::order::{self, Outcome};
-use super::{Report, ReportError, ReportImage, ReportParams};
+use super::{LearningPoint, Report, ReportError, ReportImage, ReportParams};
 use crate::evaluate::decisions::{Confusion, Rate};
 use crate::evaluate::metrics::{MetricParams, image_metrics};
 
@@ -310,6 +310,14 @@ fn figures(report: &Report, confusion: &Confusion) -> Result<Vec<Figure>, Report
         let curves = vec![Curve { points, main: true }];
         let svg = charts::curves(&CurveFigure { x, y, curves, mark: None, shade, diagonal: false })?;
         figures.push(Figure { title: "Region overlap (PRO)", svg, legend: ("regions", None), mark: false });
+    }
+    if !report.learning.is_empty() {
+        let curve = |part: fn(&LearningPoint) -> f64| {
+            report.learning.iter().map(|point| (point.step as f64, part(point))).collect()
+        };
+        let svg = charts::learning(curve(|point| point.alike), curve(|point| point.apart))?;
+        let legend = ("pairs that should be alike", Some("pairs that should differ"));
+        figures.push(Figure { title: "Learning", svg, legend, mark: false });
     }
     Ok(figures)
 }

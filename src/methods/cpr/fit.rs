@@ -1,35 +1,34 @@
-//! Learning a CPR bundle from good images, without the learned branch.
+//! Learning a CPR bundle from good images.
 //!
 //! Two passes of the network over the images. The first draws patch vectors for the code book and the foreground; with
-//! these in the graph, the second fills the bank. The bank then scores each of its own images against the others,
-//! which calibrates the bundle.
+//! these, and with the branch if one is learned ([`super::train`]), in the graph, the second fills the bank. The bank then
+//! scores each of its own images against the others, which calibrates the bundle.
 
 use super::codebook::{KMeansParams, kmeans};
+use super::filling::{fill, leave_one_out};
 use super::foreground::{self, ForegroundParams, Samples, Zone};
 use super::heads::{self, ForegroundHead};
-use super::{CODES, Cpr, FOREGROUND, HISTOGRAMS, NAME, Params, Scale, local_role};
+use super::train::{Groundwork, Learned};
+use super::{Cpr, NAME, Params, Scale};
 use crate::bundle::{self, BackboneInfo, Bank, Manifest, Staging, Training};
 use crate::error::{Error, Result};
-use crate::evaluate::calibration::{self, Scores, calibrate};
-use crate::kernels::histogram::Blocks;
-use crate::kernels::windowed::{Shape, channel_last, planes};
+use crate::evaluate::calibration::{self, calibrate};
+use crate::kernels::windowed::Shape;
 use crate::methods::Method;
-use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress, Spool};
+use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress};
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
-use crate::network::{FeatureMap, Network, OutputSpec};
-use half::f16;
+use crate::network::{Network, OutputSpec};
 use rand::seq::index;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
-use safetensors::Dtype;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Patch vectors at most for k-means, as in the authors' code.
 const CLUSTERED: usize = 50_000;
-/// Images at most that calibrate the bundle; more would only make fitting slower.
-const CALIBRATED: usize = 1_000;
+/// The preset without a learned branch.
+const RAW: &str = "raw";
 
 /// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.
 ///
@@ -38,7 +37,12 @@ const CALIBRATED: usize = 1_000;
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
     let mut staging = Staging::new(out)?;
     let mut images = ImageSet::open(options, progress)?;
-    let layers = options.backbone.layers::<2>(&options.layers)?;
+    // A learned branch makes use of finer layers, whose raw features tell less than those of coarser ones.
+    let names = match options.learning.is_some() && options.layers.is_empty() {
+        true => &options.backbone.card.learned_layers,
+        false => &options.layers,
+    };
+    let layers = options.backbone.layers::<2>(names)?;
     let input = images.input().clone();
     let scales: Vec<Scale> = layers
         .iter()
@@ -62,13 +66,21 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let centres = cluster(&samples, layers[0].1.channels, codes, options.seed, progress)?;
     let head = estimate_foreground(options, &samples, layers[0].1.channels, &zones, progress)?;
     drop(samples);
+    at_least_two(images.len())?;
+    let learned = learn(options, &images, &layers, &centres, head.as_ref(), &possible, progress)?;
+    let mut scales = draft.scales.clone();
+    if let Some(learned) = &learned {
+        scales.iter_mut().for_each(|scale| scale.channels = learned.training.channels);
+    }
+    let shapes: Vec<Shape> = scales.iter().map(|scale| scale.shape(&input)).collect();
 
     let graph = GraphBuilder::from_backbone(&options.backbone.model, (input.width, input.height))?;
-    let graph = heads::finish(graph, &layers, &centres, codes, head.as_ref())?;
+    let branch = learned.as_ref().map(|learned| &learned.weights);
+    let graph = heads::finish(graph, &layers, &centres, codes, head.as_ref(), branch)?;
     let blocks = draft.blocks(&input);
     let filled = fill(&graph, options, &mut images, &shapes, blocks, head.is_some(), progress)?;
 
-    let mut params = options.apply(Params::new(filled.images, draft.scales.clone(), head.is_some()))?;
+    let mut params = options.apply(Params::new(filled.images, scales, head.is_some()))?;
     if params.neighbours > filled.images {
         progress.note(&format!(
             "only {} good images: every frame is compared with all of them instead of {}",
@@ -90,7 +102,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         format: bundle::FORMAT,
         name: options.name.clone(),
         method: NAME.into(),
-        preset: "raw".into(),
+        preset: options.learning.as_ref().map_or(RAW, |learning| learning.preset.name()).into(),
         backbone: BackboneInfo {
             name: options.backbone.card.name.clone(),
             sha256: options.backbone.card.sha256.clone(),
@@ -104,14 +116,46 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
             images: params.references,
             skipped: images.skipped(),
             seed: options.seed,
-            steps: 0,
+            steps: learned.as_ref().map_or(0, |learned| learned.steps),
             dataset: options.dataset.clone(),
             date: options.date.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
+            branch: learned.map(|learned| learned.training),
         },
         files: Default::default(),
     };
-    staging.commit(manifest)
+    let manifest = staging.commit(manifest)?;
+    if let Some(learning) = &options.learning {
+        // What is left of an interrupted training is of no use any more; that it was never there is no error.
+        let _ = std::fs::remove_file(&learning.checkpoint);
+    }
+    Ok(manifest)
+}
+
+/// Images are compared with one another: neighbours to learn from, and to calibrate with.
+fn at_least_two(images: usize) -> Result<()> {
+    match images {
+        0 | 1 => Err(Error::Fit(format!(
+            "{images} good image is not enough: at least 2 are needed, to compare one with another"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The learned branch, if the user wants one.
+fn learn(
+    options: &FitOptions,
+    images: &ImageSet,
+    layers: &[(&str, Shape)],
+    centres: &[f32],
+    foreground: Option<&ForegroundHead>,
+    params: &Params,
+    progress: &mut dyn Progress,
+) -> Result<Option<Learned>> {
+    let Some(learning) = &options.learning else { return Ok(None) };
+    let (paths, input) = (images.paths(), images.input());
+    let groundwork = Groundwork { options, paths, input, layers, centres, foreground, params };
+    groundwork.learn(learning, progress).map(Some)
 }
 
 /// First pass: patch vectors of the finest layer, drawn at random from all images and from the two zones.
@@ -216,147 +260,4 @@ fn estimate_foreground(
     foreground::balance(&mut split, channels, zones.samples, options.seed);
     foreground::discriminant(&split.background, &split.foreground, &samples.all, channels, zones.trim)
         .map(Some)
-}
-
-/// The bank as it comes out of the second pass, on disk.
-struct Filled {
-    images: usize,
-    local: Vec<Spool>,
-    histograms: Vec<f32>,
-    foreground: Vec<f32>,
-    codes: Vec<u8>,
-}
-
-/// Second pass: the outputs of the final graph for every image.
-fn fill(
-    graph: &[u8],
-    options: &FitOptions,
-    images: &mut ImageSet,
-    shapes: &[Shape],
-    blocks: Blocks,
-    with_foreground: bool,
-    progress: &mut dyn Progress,
-) -> Result<Filled> {
-    let finest = shapes[0];
-    let local = shapes.iter().enumerate();
-    let mut outputs: Vec<OutputSpec> =
-        local.map(|(i, s)| OutputSpec::floats(local_role(i), [1, s.height, s.width, s.channels])).collect();
-    outputs.push(OutputSpec::bytes(CODES, [1, finest.height, finest.width]));
-    if with_foreground {
-        outputs.push(OutputSpec::floats(FOREGROUND, [1, 1, finest.height, finest.width]));
-    }
-    let size = (images.input().width, images.input().height);
-    let mut network = Network::load(graph, size, outputs, options.device, options.threads)?;
-    let mut filled = Filled {
-        images: 0,
-        local: shapes.iter().map(|_| Spool::new(&options.scratch)).collect::<Result<_>>()?,
-        histograms: Vec::new(),
-        foreground: Vec::new(),
-        codes: Vec::new(),
-    };
-    let mut histograms = vec![0.0; blocks.len()];
-    images.each(&mut network, "filling the bank", progress, |maps| {
-        let (local, rest) = maps.split_at(shapes.len());
-        for ((map, spool), &shape) in local.iter().zip(&mut filled.local).zip(shapes) {
-            spool.push_halves(&planes(map.floats(), shape))?;
-        }
-        blocks.histograms(rest[0].bytes(), &mut histograms);
-        filled.histograms.extend_from_slice(&histograms);
-        filled.codes.extend_from_slice(rest[0].bytes());
-        if with_foreground {
-            filled.foreground.extend_from_slice(rest[1].floats());
-        }
-        filled.images += 1;
-        Ok(())
-    })?;
-    if filled.images < 2 {
-        return Err(Error::Fit(format!(
-            "{} good image is not enough: at least 2 are needed, to compare one with another",
-            filled.images
-        )));
-    }
-    Ok(filled)
-}
-
-impl Filled {
-    /// Writes the bank and returns the code maps, which only calibration needs.
-    fn write(
-        self,
-        staging: &mut Staging,
-        shapes: &[Shape],
-        blocks: Blocks,
-        with_foreground: bool,
-    ) -> Result<Vec<u8>> {
-        let n = self.images;
-        let finest = shapes[0];
-        let local = self.local.into_iter().map(Spool::finish).collect::<Result<Vec<_>>>()?;
-        let mut tensors = bundle::Tensors::new();
-        for (i, (map, s)) in local.iter().zip(shapes).enumerate() {
-            tensors.insert(
-                local_role(i),
-                bundle::TensorData {
-                    dtype: Dtype::F16,
-                    shape: vec![n, s.height, s.channels, s.width],
-                    bytes: map,
-                },
-            );
-        }
-        tensors.insert(
-            HISTOGRAMS.into(),
-            bundle::TensorData {
-                dtype: Dtype::F32,
-                shape: vec![n, blocks.count(), blocks.bins()],
-                bytes: bytemuck::cast_slice(&self.histograms),
-            },
-        );
-        if with_foreground {
-            tensors.insert(
-                FOREGROUND.into(),
-                bundle::TensorData {
-                    dtype: Dtype::F32,
-                    shape: vec![n, finest.height, finest.width],
-                    bytes: bytemuck::cast_slice(&self.foreground),
-                },
-            );
-        }
-        staging.write_bank(&tensors)?;
-        Ok(self.codes)
-    }
-}
-
-/// The score of every image of the bank (an even selection of very many) against the others.
-fn leave_one_out(
-    cpr: &Arc<Cpr>,
-    shapes: &[Shape],
-    codes: &[u8],
-    progress: &mut dyn Progress,
-) -> Result<Scores> {
-    let finest = cpr.finest();
-    let step = cpr.references.div_ceil(CALIBRATED);
-    let chosen: Vec<usize> = (0..cpr.references).step_by(step).collect();
-    progress.stage("calibrating", chosen.len());
-    let (mut retrieve, mut score) = (cpr.clone().retrieve(), cpr.clone().score());
-    let mut scores = Scores::default();
-    for index in chosen {
-        if progress.interrupted() {
-            return Err(Error::Interrupted);
-        }
-        let mut maps: Vec<FeatureMap> = Vec::with_capacity(shapes.len() + 2);
-        for (bank, &s) in cpr.scales.iter().zip(shapes) {
-            let patches: Vec<f32> = channel_last(bank.map(index), s).into_iter().map(f16::to_f32).collect();
-            maps.push(FeatureMap::from_floats([1, s.height, s.width, s.channels], patches));
-        }
-        let code = codes[index * finest.places()..][..finest.places()].to_vec();
-        maps.push(FeatureMap::from_bytes([1, finest.height, finest.width], code));
-        if let Some(foreground) = &cpr.foreground {
-            let own = foreground[index * finest.places()..][..finest.places()].to_vec();
-            maps.push(FeatureMap::from_floats([1, 1, finest.height, finest.width], own));
-        }
-        let found = retrieve.retrieve(&maps, cpr.neighbours().min(cpr.references - 1), Some(index))?;
-        let (map, value) = score.score(&found, None)?;
-        scores.normal.push(value);
-        scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);
-        progress.advance();
-    }
-    Ok(scores)
 }

@@ -9,11 +9,15 @@ mod score;
 #[cfg(feature = "train")]
 pub mod codebook;
 #[cfg(feature = "train")]
+mod filling;
+#[cfg(feature = "train")]
 mod fit;
 #[cfg(feature = "train")]
 pub mod foreground;
 #[cfg(feature = "train")]
 pub mod heads;
+#[cfg(feature = "train")]
+pub mod train;
 
 #[cfg(feature = "train")]
 pub use fit::fit;

@@ -77,6 +77,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
             skipped: images.skipped(),
             seed: options.seed,
             steps: 0,
+            branch: None,
             dataset: options.dataset.clone(),
             date: options.date.clone(),
             version: env!("CARGO_PKG_VERSION").into(),

@@ -4,6 +4,7 @@ use super::report::Pictures;
 use crate::console::Console;
 use crate::interrupt;
 use anyhow::bail;
+use gstanomaly::bundle::{Manifest, hash_file};
 use gstanomaly::cascade::{Cascade, StepTimes};
 use gstanomaly::dataset::{TestImage, load_mask, test_images};
 use gstanomaly::evaluate::{PixelSamples, Timing};
@@ -11,6 +12,7 @@ use gstanomaly::frame::load_picture;
 use gstanomaly::methods::Anomaly;
 use gstanomaly::methods::fitting::Progress;
 use ndarray::{ArrayView2, s};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The test images and what the bundle made of them.
@@ -56,6 +58,7 @@ pub fn judge(
     console: &mut Console,
 ) -> anyhow::Result<Judged> {
     let tests = test_images(data)?;
+    refuse_learned(&tests, cascade.bundle().manifest())?;
     let mut pixels = tests.iter().any(|test| test.mask.is_some()).then(PixelSamples::default);
     let mut judged = Judged {
         images: Vec::new(),
@@ -113,6 +116,26 @@ pub fn judge(
     judged.pixels = pixels;
     judged.times = mean(&times, judged.images.len());
     Ok(judged)
+}
+
+/// An error if the bundle learned from a test image: what it knows already says nothing of what it would find.
+fn refuse_learned(tests: &[TestImage], manifest: &Manifest) -> anyhow::Result<()> {
+    let defects = manifest.training.branch.iter().flat_map(|branch| &branch.defects);
+    let learned: HashMap<&str, &str> = defects.map(|d| (d.sha256.as_str(), d.name.as_str())).collect();
+    if learned.is_empty() {
+        return Ok(());
+    }
+    for test in tests {
+        if let Some(name) = learned.get(hash_file(&test.path)?.as_str()) {
+            bail!(
+                "{}: the bundle has learned from this image (as {name}), so that it cannot be a test image; take it and the \
+                 other {} out of the test set, or fit without --defects",
+                test.path.display(),
+                learned.len() - 1
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Adds the pixels that show the image; false if it is defective and has no mask.

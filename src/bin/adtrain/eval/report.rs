@@ -5,7 +5,7 @@ use super::judge::JudgedImage;
 use crate::overlay;
 use gstanomaly::bundle::Manifest;
 use gstanomaly::cascade::Cascade;
-use gstanomaly::evaluate::{ModelFacts, Report, ReportImage, ReportParams};
+use gstanomaly::evaluate::{LearningPoint, ModelFacts, Report, ReportImage, ReportParams};
 use gstanomaly::frame::Picture;
 use gstanomaly::methods::Anomaly;
 use image::codecs::jpeg::JpegEncoder;
@@ -84,12 +84,26 @@ pub fn write(
         image_metrics: Some(evaluation.images.clone()),
         pixel_metrics: evaluation.pixels.as_ref().ok().cloned(),
         timing: Some(evaluation.judged.times),
+        learning: learning_curve(manifest),
         images: evaluation.judged.images.iter_mut().map(report_image).collect(),
     };
     Ok(report.write(file, &ReportParams::default())?)
 }
 
+fn learning_curve(manifest: &Manifest) -> Vec<LearningPoint> {
+    let curve = manifest.training.branch.iter().flat_map(|branch| &branch.curve);
+    curve
+        .map(|point| LearningPoint { step: point.step, alike: point.positive, apart: point.negative })
+        .collect()
+}
+
 fn model_facts(manifest: &Manifest, cascade: &Cascade) -> ModelFacts {
+    let branch = manifest.training.branch.as_ref();
+    let learned = branch.map(|branch| {
+        let (steps, batch) = (manifest.training.steps, branch.batch);
+        ("learned branch", format!("{} channels, {steps} steps of batch {batch}", branch.channels))
+    });
+    let textures = branch.map(|branch| ("synthetic defects", branch.textures.clone()));
     let others = [
         ("layers", manifest.backbone.layers.join(", ")),
         ("backbone licence", manifest.backbone.licence.clone()),
@@ -105,7 +119,12 @@ fn model_facts(manifest: &Manifest, cascade: &Cascade) -> ModelFacts {
         date: manifest.training.date.clone(),
         device: cascade.device().name().into(),
         threshold: manifest.calibration.threshold as f32,
-        others: others.map(|(name, value)| (name.to_owned(), value)).into(),
+        others: others
+            .into_iter()
+            .chain(learned)
+            .chain(textures)
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
     }
 }
 
