@@ -83,20 +83,23 @@ pub(super) fn part_size(vectors: usize, threads: usize) -> usize {
     vectors.div_ceil(2 * threads.max(1)).next_multiple_of(TOGETHER).clamp(TOGETHER, 20 * TOGETHER)
 }
 
+/// Products of the 8-bit values of a panel of rows with those of a tile of vectors.
+type Multiply = fn(&[u8], &[i8], &mut Sums);
+
 /// Which rows are searched how.
 pub(super) struct Search<'a, E> {
     bank: &'a Nearest,
     rows: &'a [E],
     skip: Option<Skip<'a>>,
     count: usize,
-    multiply: fn(&[u8], &[i8], &mut Sums),
+    multiply: Multiply,
     levels: f32,
 }
 
 impl<'a, E: Element> Search<'a, E> {
     pub fn new(bank: &'a Nearest, rows: &'a [E], skip: Option<Skip<'a>>, count: usize) -> Self {
         assert_eq!(rows.len(), bank.rows * bank.dimension, "other rows than were prepared");
-        let (multiply, levels): (fn(&[u8], &[i8], &mut Sums), f32) = match bank.instructions {
+        let (multiply, levels): (Multiply, f32) = match bank.instructions {
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512Vnni => (super::x86::multiply_vnni, 127.0),
             // Two products must fit 16 bits.
