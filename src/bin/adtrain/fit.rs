@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         threads: arguments.hardware.threads,
         scratch: folder_around(&arguments.out),
         date: date::today()?,
-        learning: learning,
+        learning,
     };
     let fit = match arguments.method {
         Method::Cpr => cpr::fit,
