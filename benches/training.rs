@@ -53,7 +53,7 @@ fn main() {
     times.sort();
     let (median, fastest) = (times[times.len() / 2], times[0]);
     println!(
-        "{threads} threads, {queries} queries and references, {steps} steps: median {median:.0?}, fastest {fastest:.0?}"
+        "{threads} threads, {queries} queries and references, {steps} steps: median {median:.2?}, fastest {fastest:.2?}"
     );
 }
 
