@@ -40,7 +40,7 @@ Exit code: 0 done, 1 failed, 2 wrong command line, 130 stopped with Ctrl-C.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Fit(fit::Arguments),
+    Fit(Box<fit::Arguments>),
     Eval(eval::Arguments),
     Predict(predict::Arguments),
     Calibrate(calibrate::Arguments),
