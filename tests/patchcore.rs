@@ -154,7 +154,7 @@ fn settings_that_cannot_be_used_are_errors() {
     let options =
         FitOptions { foreground: Foreground::On, ..options("bad", images("bad-images", 0..2), &[]) };
     let error = patchcore::fit(&options, &FOLDER.join("bad"), &mut Notes::default()).unwrap_err().to_string();
-    assert!(error.contains("no foreground"), "{error}");
+    assert!(error.contains("does not estimate a foreground"), "{error}");
 }
 
 /// More neighbours than a row of the bank knows are refused, fewer are taken.

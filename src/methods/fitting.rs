@@ -127,20 +127,22 @@ impl FitOptions {
         serde_json::from_value(value).map_err(|e| Error::Setting(format!("parameters: {e}")))
     }
 
-    /// For methods that estimate no foreground.
+    /// For methods that neither estimate a foreground nor learn features, as CPR does.
     ///
     /// # Errors
-    /// If one was asked for.
-    pub fn refuse_foreground(&self, method: &str) -> Result<()> {
-        match self.foreground {
-            Foreground::On => Err(Error::Setting(format!(
-                "{method} does not estimate a foreground: leave the setting out, or take the method cpr"
-            ))),
-            Foreground::Auto | Foreground::Off => Ok(()),
+    /// If one of these was asked for.
+    pub fn refuse_foreground_and_learning(&self, method: &str) -> Result<()> {
+        let refuse = |what: &str| {
+            Err(Error::Setting(format!("{method} {what}: leave the setting out, or take the method cpr")))
+        };
+        match (self.foreground, &self.learning) {
+            (Foreground::On, _) => refuse("does not estimate a foreground"),
+            (_, Some(_)) => refuse("learns no features"),
+            _ => Ok(()),
         }
     }
 
-    /// The manifest of a bundle fitted with these options.
+    /// The manifest of a bundle fitted with these options, without training steps.
     pub fn manifest(&self, fitted: Fitted) -> Manifest {
         let card = &self.backbone.card;
         Manifest {
@@ -172,7 +174,7 @@ impl FitOptions {
     }
 }
 
-/// What a method without training steps says of a fit.
+/// What a method says of a fit.
 #[derive(Debug)]
 pub struct Fitted {
     /// The method's name.

@@ -118,6 +118,7 @@ fn settings_that_cannot_be_used() {
         &["--sheets is a setting of hetmm, not of npad"],
     );
     fit_fails(&shop, "--data good --method hetmm --foreground on", &["hetmm", "foreground"]);
+    fit_fails(&shop, "--data good --method patchcore --preset faster", &["patchcore", "learns no features"]);
     shop.refuses("fit --data good --method hetmm --sheets few --out b")
         .says(&["expected a number of sheets"]);
     fit_fails(&shop, "--data good --backbone nobody", &["nobody", "adtrain backbones"]);

@@ -10,12 +10,12 @@ use super::foreground::{self, ForegroundParams, Samples, Zone};
 use super::heads::{self, ForegroundHead};
 use super::train::{Groundwork, Learned};
 use super::{Cpr, NAME, Params, Scale};
-use crate::bundle::{self, BackboneInfo, Bank, Manifest, Staging, Training};
+use crate::bundle::{Bank, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, calibrate};
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
-use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress};
+use crate::methods::fitting::{FitOptions, Fitted, Foreground, ImageSet, Progress};
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
 use crate::network::{Network, OutputSpec};
@@ -98,32 +98,20 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
             cpr.map_level(score)
         })?;
 
-    let manifest = Manifest {
-        format: bundle::FORMAT,
-        name: options.name.clone(),
-        method: NAME.into(),
-        preset: options.learning.as_ref().map_or(RAW, |learning| learning.preset.name()).into(),
-        backbone: BackboneInfo {
-            name: options.backbone.card.name.clone(),
-            sha256: options.backbone.card.sha256.clone(),
-            licence: options.backbone.card.licence.clone(),
-            layers: names,
-        },
+    let mut manifest = options.manifest(Fitted {
+        method: NAME,
+        preset: options.learning.as_ref().map_or(RAW, |learning| learning.preset.name()),
+        layers: names,
         input,
         params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
         calibration,
-        training: Training {
-            images: params.references,
-            skipped: images.skipped(),
-            seed: options.seed,
-            steps: learned.as_ref().map_or(0, |learned| learned.steps),
-            dataset: options.dataset.clone(),
-            date: options.date.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            branch: learned.map(|learned| learned.training),
-        },
-        files: Default::default(),
-    };
+        images: params.references,
+        skipped: images.skipped(),
+    });
+    if let Some(learned) = learned {
+        manifest.training.steps = learned.steps;
+        manifest.training.branch = Some(learned.training);
+    }
     let manifest = staging.commit(manifest)?;
     if let Some(learning) = &options.learning {
         // What is left of an interrupted training is of no use any more; that it was never there is no error.

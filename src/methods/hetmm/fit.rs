@@ -30,7 +30,7 @@ const CALIBRATED: usize = 250;
 /// # Errors
 /// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`.
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
-    options.refuse_foreground(NAME)?;
+    options.refuse_foreground_and_learning(NAME)?;
     let mut staging = Staging::new(out)?;
     let mut images = ImageSet::open(options, progress)?;
     let input = images.input().clone();

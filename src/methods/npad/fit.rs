@@ -39,7 +39,7 @@ const LEAST_IMAGES: usize = 3;
 /// If the images, the backbone or the settings cannot be used, the distributions would not fit into memory or the scratch folder,
 /// or the bundle cannot be written; then nothing is left in `out`.
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
-    options.refuse_foreground(NAME)?;
+    options.refuse_foreground_and_learning(NAME)?;
     let mut staging = Staging::new(out)?;
     let mut images = ImageSet::open(options, progress)?;
     let input = images.input().clone();

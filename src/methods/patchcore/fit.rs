@@ -8,11 +8,11 @@ use super::judged::{self, Judge};
 use super::patches::Patches;
 use super::rows::Rows;
 use super::{Embedding, NAME, PATCHES, Params, PatchCore, Selection, Start, heads};
-use crate::bundle::{self, BackboneInfo, Bank, Manifest, Staging, Training};
+use crate::bundle::{Bank, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::frame::InputSpec;
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress};
 use crate::network::backbone::Layer;
 use crate::network::graph::GraphBuilder;
 use crate::network::{Network, OutputSpec};
@@ -27,9 +27,7 @@ const CALIBRATED: usize = 1_000;
 /// # Errors
 /// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`.
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
-    if options.foreground == Foreground::On {
-        return Err(Error::Setting("PatchCore estimates no foreground: leave --foreground away".into()));
-    }
+    options.refuse_foreground_and_learning(NAME)?;
     let mut staging = Staging::new(out)?;
     let mut images = ImageSet::open(options, progress)?;
     let layers = options.backbone.layers::<2>(&options.layers)?;
@@ -58,33 +56,16 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     rows.write(&mut staging, &params, &scores)?;
     let calibration = judged::calibration(&scores, &params, source)?;
 
-    let manifest = Manifest {
-        format: bundle::FORMAT,
-        name: options.name.clone(),
-        method: NAME.into(),
-        preset: "standard".into(),
-        backbone: BackboneInfo {
-            name: options.backbone.card.name.clone(),
-            sha256: options.backbone.card.sha256.clone(),
-            licence: options.backbone.card.licence.clone(),
-            layers: layers.iter().map(|layer| layer.name.clone()).collect(),
-        },
+    staging.commit(options.manifest(Fitted {
+        method: NAME,
+        preset: "standard",
+        layers: layers.iter().map(|layer| layer.name.clone()).collect(),
         input,
         params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
         calibration,
-        training: Training {
-            images: params.references,
-            skipped: images.skipped(),
-            seed: options.seed,
-            steps: 0,
-            branch: None,
-            dataset: options.dataset.clone(),
-            date: options.date.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-        },
-        files: Default::default(),
-    };
-    staging.commit(manifest)
+        images: params.references,
+        skipped: images.skipped(),
+    }))
 }
 
 /// What the images are scored by the bank written so far, and where that comes from, for people.
