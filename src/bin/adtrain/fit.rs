@@ -51,8 +51,6 @@ pub struct Arguments {
     /// hetmm: templates that the good images are reduced to, or all; the same as --set sheets=N
     #[arg(long, value_parser = arguments::sheets, value_name = "N|all")]
     sheets: Option<String>,
-    #[command(flatten)]
-    learning: LearningArguments,
     /// Set a parameter of the method, such as neighbours=5; can be given again
     #[arg(long, value_parser = arguments::setting, value_name = "NAME=VALUE")]
     set: Vec<(String, String)>,
@@ -70,6 +68,9 @@ pub struct Arguments {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    // Last, because its heading holds for what follows.
+    #[command(flatten)]
+    learning: LearningArguments,
 }
 
 const EXAMPLES: &str = "\
