@@ -1,7 +1,7 @@
 //! Learning the local retrieval branch (LRB) with burn, behind this module alone.
 //!
 //! The backbone is frozen: samples go through it once and their features are kept on disk, so that a step is a pass of the
-//! branch ([`branch`]) over stored features, a loss over pairs of places ([`loss`], [`pairs`]) and a step of AdamW ([`optimiser`]).
+//! branch (`branch`) over stored features, a loss over pairs of places (`loss`, `pairs`) and a step of AdamW (`optimiser`).
 
 mod branch;
 mod checkpoint;
