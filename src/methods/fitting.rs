@@ -98,29 +98,12 @@ pub struct FitOptions {
 }
 
 impl FitOptions {
-    /// Puts the values of [`FitOptions::set`] over `params`; "a.b=1" names a field of a field.
+    /// Puts the values of [`FitOptions::set`] over `params`, as [`apply`] does.
     ///
     /// # Errors
-    /// If a name is unknown or a value cannot be read.
+    /// As [`apply`].
     pub fn apply<P: Serialize + DeserializeOwned>(&self, params: P) -> Result<P> {
-        let mut value = serde_json::to_value(params).map_err(|e| Error::Setting(e.to_string()))?;
-        for (name, text) in &self.set {
-            let mut place = &mut value;
-            for part in name.split('.') {
-                let known =
-                    place.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
-                place = place.get_mut(part).ok_or_else(|| {
-                    Error::Setting(format!(
-                        "unknown parameter '{name}'; there are: {}",
-                        known.unwrap_or_default()
-                    ))
-                })?;
-            }
-            *place = serde_json::from_str(text).map_err(|_| {
-                Error::Setting(format!("parameter '{name}': '{text}' is not a number or a list"))
-            })?;
-        }
-        serde_json::from_value(value).map_err(|e| Error::Setting(format!("parameters: {e}")))
+        apply(&self.set, params)
     }
 
     /// For methods that neither estimate a foreground nor learn features, as CPR does.
@@ -168,6 +151,29 @@ impl FitOptions {
             files: Default::default(),
         }
     }
+}
+
+/// Puts the values of `set` over `params`; "a.b=1" names a field of a field.
+///
+/// # Errors
+/// If a name is unknown or a value cannot be read.
+pub fn apply<P: Serialize + DeserializeOwned>(set: &[(String, String)], params: P) -> Result<P> {
+    let mut value = serde_json::to_value(params).map_err(|e| Error::Setting(e.to_string()))?;
+    for (name, text) in set {
+        let mut place = &mut value;
+        for part in name.split('.') {
+            let known = place.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
+            place = place.get_mut(part).ok_or_else(|| {
+                Error::Setting(format!(
+                    "unknown parameter '{name}'; there are: {}",
+                    known.unwrap_or_default()
+                ))
+            })?;
+        }
+        *place = serde_json::from_str(text)
+            .map_err(|_| Error::Setting(format!("parameter '{name}': '{text}' is not a number or a list")))?;
+    }
+    serde_json::from_value(value).map_err(|e| Error::Setting(format!("parameters: {e}")))
 }
 
 /// What a method says of a fit.

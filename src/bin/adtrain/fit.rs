@@ -29,8 +29,8 @@ pub struct Arguments {
     /// Network that the features come from: a name from 'adtrain backbones', or an ONNX file with its card
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     backbone: String,
-    /// Layers of the backbone: two for cpr and patchcore [default: those that its card names, others for a learned branch than for raw
-    /// features], up to three for hetmm and npad [default: all]
+    /// Layers of the backbone: up to four for cpr, two for patchcore [default: those that its card names, others for a learned branch
+    /// than for raw features], up to three for hetmm and npad [default: all]
     #[arg(long, value_delimiter = ',', value_name = "A,B,..")]
     layers: Vec<String>,
     /// Size at which the network sees the images, in multiples of 32; auto: the images' own shape
@@ -51,7 +51,8 @@ pub struct Arguments {
     /// hetmm: templates that the good images are reduced to, or all; the same as --set sheets=N
     #[arg(long, value_parser = arguments::sheets, value_name = "N|all")]
     sheets: Option<String>,
-    /// Set a parameter of the method, such as neighbours=5; can be given again
+    /// Set a parameter of the method, such as neighbours=5, or of the learned branch, such as learning.samples.queries=1200; can be
+    /// given again
     #[arg(long, value_parser = arguments::setting, value_name = "NAME=VALUE")]
     set: Vec<(String, String)>,
     /// Start of the random numbers: the same seed gives the same bundle
@@ -89,7 +90,8 @@ the same bundle as if it had not been interrupted.";
 /// Fits a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let start = Instant::now();
-    let learning = arguments.learning.learning(&arguments.out);
+    let (learning, set) = settings(arguments)?;
+    let learning = arguments.learning.learning(&arguments.out, learning);
     arguments.hardware.prepare()?;
     let dataset = arguments::folder_name(&arguments.data);
     let options = FitOptions {
@@ -101,7 +103,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         size: arguments.size,
         fit: fit_of(arguments)?,
         foreground: arguments.foreground.into(),
-        set: settings(arguments)?,
+        set,
         seed: arguments.seed,
         strict: arguments.strict,
         device: arguments.hardware.device,
@@ -137,8 +139,11 @@ fn fit_of(arguments: &Arguments) -> anyhow::Result<Fit> {
     }
 }
 
-/// The method's parameters that were set, by `--set` or by a flag of its own.
-fn settings(arguments: &Arguments) -> anyhow::Result<Vec<(String, String)>> {
+/// Names and values of parameters.
+type Settings = Vec<(String, String)>;
+
+/// Parameters of the learned branch that were set, and of the method, by `--set` or by a flag of its own.
+fn settings(arguments: &Arguments) -> anyhow::Result<(Settings, Settings)> {
     let own = [
         ("coreset", Method::Patchcore, arguments.coreset.map(|share| share.to_string())),
         ("sheets", Method::Hetmm, arguments.sheets.clone()),
@@ -154,8 +159,14 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Vec<(String, String)>> {
         );
         set.push((name.into(), value));
     }
-    set.extend(arguments.set.iter().cloned());
-    Ok(set)
+    let mut learning = Vec::new();
+    for (name, value) in &arguments.set {
+        match name.strip_prefix("learning.") {
+            Some(name) => learning.push((name.into(), value.clone())),
+            None => set.push((name.clone(), value.clone())),
+        }
+    }
+    Ok((learning, set))
 }
 
 fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {

@@ -51,8 +51,8 @@ pub struct LearningArguments {
 }
 
 impl LearningArguments {
-    /// What is to be learned for a bundle at `out`, if anything.
-    pub fn learning(&self, out: &Path) -> Option<Learning> {
+    /// What is to be learned for a bundle at `out`, if anything; `set` are numbers of it by name.
+    pub fn learning(&self, out: &Path, set: Vec<(String, String)>) -> Option<Learning> {
         let preset = match self.preset {
             PresetArgument::Raw => None,
             PresetArgument::Standard => Some(Preset::Standard),
@@ -60,7 +60,7 @@ impl LearningArguments {
             PresetArgument::Faster => Some(Preset::Faster),
         };
         let Some(preset) = preset.filter(|_| self.steps != Some(0)) else {
-            self.refuse_unused();
+            self.refuse_unused(&set);
             return None;
         };
         Some(Learning {
@@ -69,6 +69,7 @@ impl LearningArguments {
             batch: self.batch,
             learning_rate: self.lr,
             minutes: self.minutes,
+            set,
             textures: self.textures.clone(),
             defects: self.defects.clone(),
             checkpoint: checkpoint(out),
@@ -77,7 +78,7 @@ impl LearningArguments {
     }
 
     /// Ends as on a wrong command line if something was asked for that only a learned branch has.
-    fn refuse_unused(&self) {
+    fn refuse_unused(&self, set: &[(String, String)]) {
         let given = [
             ("--steps", self.steps.is_some_and(|steps| steps > 0)),
             ("--batch", self.batch.is_some()),
@@ -86,6 +87,7 @@ impl LearningArguments {
             ("--textures", self.textures.is_some()),
             ("--defects", self.defects.is_some()),
             ("--resume", self.resume),
+            ("--set learning.NAME", !set.is_empty()),
         ];
         if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
             let problem =

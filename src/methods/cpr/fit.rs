@@ -38,15 +38,18 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let mut staging = Staging::new(out)?;
     let mut images = ImageSet::open(options, progress)?;
     // A learned branch makes use of finer layers, whose raw features tell less than those of coarser ones.
-    let names = match options.learning.is_some() && options.layers.is_empty() {
-        true => &options.backbone.card.learned_layers,
-        false => &options.layers,
+    let card = &options.backbone.card;
+    let learned = options.learning.is_some() && !card.learned_layers.is_empty();
+    let names = match (options.layers.is_empty(), learned) {
+        (false, _) => &options.layers,
+        (true, true) => &card.learned_layers,
+        (true, false) => &card.default_layers,
     };
-    let layers = options.backbone.layers::<2>(names)?;
+    let layers = options.backbone.layers_up_to(names, Params::MOST_SCALES)?;
     let input = images.input().clone();
     let scales: Vec<Scale> = layers
         .iter()
-        .zip(Params::WINDOWS)
+        .zip(std::iter::once(Params::FINEST_WINDOW).chain(std::iter::repeat(Params::COARSER_WINDOW)))
         .map(|(layer, window)| Scale { stride: layer.stride, channels: layer.channels, window })
         .collect();
     let names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();

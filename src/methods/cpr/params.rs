@@ -63,8 +63,12 @@ impl Default for GlobalParams {
 impl Params {
     /// K of the paper.
     pub const NEIGHBOURS: usize = 10;
-    /// Search windows of the two scales.
-    pub const WINDOWS: [usize; 2] = [3, 1];
+    /// Side of the search window on the finest scale.
+    pub const FINEST_WINDOW: usize = 3;
+    /// Side of the search window on the coarser scales.
+    pub const COARSER_WINDOW: usize = 1;
+    /// Scales at most.
+    pub const MOST_SCALES: usize = 4;
 
     /// The paper's values for `references` images and the given scales.
     pub fn new(references: usize, scales: Vec<Scale>, foreground: bool) -> Self {
@@ -100,7 +104,7 @@ impl Params {
         within("global.codes", self.global.codes, 2, 255)?;
         within("global.blocks", self.global.blocks, 1, 32)?;
         within("global.kept_blocks", self.global.kept_blocks, 1, self.global.blocks * self.global.blocks)?;
-        within("scales", self.scales.len(), 1, 4)?;
+        within("scales", self.scales.len(), 1, Self::MOST_SCALES)?;
         within("blur_side", self.blur_side, 1, 255)?;
         let pixels = input.width as usize * input.height as usize;
         within("top", self.top, 1, pixels)?;

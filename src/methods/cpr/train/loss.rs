@@ -17,11 +17,13 @@ pub struct LossParams {
     pub negative_margin: f32,
     /// Power of what a pair misses its margin by.
     pub power: usize,
+    /// Whether remote pairs weigh more the farther apart their raw features are; otherwise all weigh the same.
+    pub weighted: bool,
 }
 
 impl Default for LossParams {
     fn default() -> Self {
-        Self { positive_margin: 0.8, negative_margin: 0.2, power: 3 }
+        Self { positive_margin: 0.8, negative_margin: 0.2, power: 3, weighted: true }
     }
 }
 
@@ -127,8 +129,11 @@ struct Weighting(Vec<f32>);
 
 impl Selection {
     /// The places of the pairs of all queries of a batch.
-    pub fn new(maps: &RawMaps, pairs: &[Pairs]) -> Self {
-        let weights = remote_weights(maps, pairs);
+    pub fn new(maps: &RawMaps, pairs: &[Pairs], params: &LossParams) -> Self {
+        let weights = match params.weighted {
+            true => remote_weights(maps, pairs),
+            false => pairs.iter().map(|pairs| vec![1.0; pairs.remote.len()]).collect(),
+        };
         let mut selection = Self {
             query: Sampling::default(),
             reference: Sampling::default(),
@@ -240,8 +245,8 @@ mod tests {
         let maps = RawMaps { values: vec![1.0; SHAPE.places()], shape: SHAPE };
         let device = Device::flex();
         let features = Tensor::ones([3, SHAPE.places()], &device);
-        for part in Selection::new(&maps, &[Pairs::default()]).loss(features, &LossParams::default(), &device)
-        {
+        let params = LossParams::default();
+        for part in Selection::new(&maps, &[Pairs::default()], &params).loss(features, &params, &device) {
             assert_eq!(part.into_scalar::<f32>(), 0.0);
         }
     }

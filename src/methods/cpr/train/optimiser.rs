@@ -4,6 +4,7 @@ use super::branch::{Pass, floats, vector};
 use super::loss::{LossParams, Losses, Pairs, Selection};
 use super::weights::{Values, Weights, is_learned};
 use super::{RawMaps, ScaleShape};
+use crate::error::{Error, Result};
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ use std::collections::BTreeMap;
 pub struct OptimiserParams {
     /// Length of a step.
     pub learning_rate: f64,
+    /// Share of the steps at the end over which the length falls to nothing. Not in the paper, whose 40,000 steps average out
+    /// what the last ones did; a few hundred do not.
+    pub cooldown: f64,
     /// Share of the weights that a step takes off, times the length of the step.
     pub weight_decay: f32,
     /// Memory of the gradients' means and squares.
@@ -25,7 +29,40 @@ pub struct OptimiserParams {
 
 impl Default for OptimiserParams {
     fn default() -> Self {
-        Self { learning_rate: 1e-3, weight_decay: 1e-2, betas: [0.9, 0.999], epsilon: 1e-8 }
+        Self { learning_rate: 1e-3, cooldown: 0.3, weight_decay: 1e-2, betas: [0.9, 0.999], epsilon: 1e-8 }
+    }
+}
+
+impl OptimiserParams {
+    /// The length of step number `step` of `steps`, the first is 0.
+    pub fn rate(&self, step: usize, steps: usize) -> f64 {
+        let falling = self.cooldown * steps as f64;
+        let left = steps.saturating_sub(step) as f64;
+        // The last step still has a length: nothing is reached only behind it.
+        if left < falling { self.learning_rate * left / falling } else { self.learning_rate }
+    }
+
+    /// Checks what can be set by name.
+    ///
+    /// # Errors
+    /// With the number, what is allowed and what was found.
+    pub fn check(&self) -> Result<()> {
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        let moment = |value: f32| (0.0..1.0).contains(&value);
+        for (name, holds, allowed, found) in [
+            ("learning_rate", self.learning_rate > 0.0, "above 0", self.learning_rate.to_string()),
+            ("cooldown", share(self.cooldown), "0 to 1", self.cooldown.to_string()),
+            ("weight_decay", share(self.weight_decay.into()), "0 to 1", self.weight_decay.to_string()),
+            ("betas", self.betas.into_iter().all(moment), "from 0 to below 1", format!("{:?}", self.betas)),
+            ("epsilon", self.epsilon > 0.0, "above 0", self.epsilon.to_string()),
+        ] {
+            if !holds {
+                return Err(Error::Setting(format!(
+                    "learning.optimiser.{name} must be {allowed}, not {found}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -78,6 +115,11 @@ impl Learner {
         }
     }
 
+    /// Sets the length of the steps that follow.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.learning_rate = rate;
+    }
+
     /// The scales.
     pub fn scales(&self) -> &[ScaleShape] {
         &self.scales
@@ -115,7 +157,7 @@ impl Learner {
         for (scale, maps) in maps.iter().enumerate() {
             assert_eq!(maps.shape.images, 2 * pairs.len(), "every query has a reference");
             let features = pass.forward(scale, maps.tensor(self.scales[scale].inputs, &device), maps.shape);
-            parts.push(Selection::new(maps, pairs).loss(features, &self.loss, &device));
+            parts.push(Selection::new(maps, pairs, &self.loss).loss(features, &self.loss, &device));
         }
         let observed = pass.into_observed();
         let sum = |part: usize| {

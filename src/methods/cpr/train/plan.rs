@@ -3,6 +3,7 @@
 use super::{LossParams, OptimiserParams, PairParams, SampleParams};
 use crate::dataset::synthetic::{ProductKind, SyntheticParams};
 use crate::error::{Error, Result};
+use crate::methods::fitting::apply;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -63,6 +64,8 @@ pub struct Learning {
     pub learning_rate: Option<f64>,
     /// Learning ends after so many minutes, even if there are steps left.
     pub minutes: Option<f64>,
+    /// Numbers of the [`Plan`] by name, over those of the preset.
+    pub set: Vec<(String, String)>,
     /// A folder of textures for synthetic defects; none: built-in ones.
     pub textures: Option<PathBuf>,
     /// Real defective images with masks to learn from, too.
@@ -101,6 +104,10 @@ pub struct Plan {
 /// Steps and queries at most: more is a slip of the finger.
 const MOST_STEPS: usize = 10_000_000;
 const MOST_QUERIES: usize = 4096;
+/// Learned channels at most, far beyond the paper's.
+const MOST_CHANNELS: usize = 4096;
+/// Power of the loss at most.
+const MOST_POWER: usize = 16;
 
 impl Learning {
     /// The plan for a kind of product.
@@ -108,7 +115,7 @@ impl Learning {
     /// # Errors
     /// If a number is out of range.
     pub fn plan(&self, kind: ProductKind) -> Result<Plan> {
-        let mut plan = self.preset.plan(kind);
+        let mut plan = apply(&self.set, self.preset.plan(kind))?;
         let within = |name: &str, value: usize, most: usize| match (1..=most).contains(&value) {
             true => Ok(value),
             false => Err(Error::Setting(format!("{name} must be 1 to {most}, not {value}"))),
@@ -127,6 +134,11 @@ impl Learning {
             plan.optimiser.learning_rate = positive("the learning rate", rate)?;
         }
         plan.minutes = self.minutes.map(|minutes| positive("the number of minutes", minutes)).transpose()?;
+        within("learning.outputs", plan.outputs, MOST_CHANNELS)?;
+        within("learning.samples.images", plan.samples.images, MOST_STEPS)?;
+        within("learning.samples.queries", plan.samples.queries, MOST_STEPS)?;
+        within("learning.loss.power", plan.loss.power, MOST_POWER)?;
+        plan.optimiser.check()?;
         // More samples than steps ask for would be made for nothing.
         let asked = plan.steps.saturating_mul(plan.batch);
         plan.samples.queries = plan.samples.queries.min(asked);
@@ -146,6 +158,7 @@ mod tests {
             batch: None,
             learning_rate: None,
             minutes: None,
+            set: Vec::new(),
             textures: None,
             defects: None,
             checkpoint: PathBuf::new(),
@@ -170,5 +183,12 @@ mod tests {
         assert!(refused(Learning { batch: Some(0), ..learning() }).contains("batch must be 1 to"));
         assert!(refused(Learning { learning_rate: Some(f64::NAN), ..learning() }).contains("above 0"));
         assert!(refused(Learning { minutes: Some(-1.0), ..learning() }).contains("minutes"));
+        let set = |name: &str, value: &str| Learning { set: vec![(name.into(), value.into())], ..learning() };
+        assert!(refused(set("outputs", "0")).contains("learning.outputs must be 1 to"));
+        assert!(
+            refused(set("optimiser.cooldown", "2")).contains("learning.optimiser.cooldown must be 0 to 1")
+        );
+        assert!(refused(set("optimizer", "2")).contains("unknown parameter 'optimizer'"));
+        assert!(!set("loss.weighted", "false").plan(ProductKind::Object).unwrap().loss.weighted);
     }
 }

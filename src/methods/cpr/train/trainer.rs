@@ -64,6 +64,7 @@ pub(super) fn learn(
             samples.push(references[random.gen_range(0..references.len())]);
             chosen.push(pairs::draw(&plan.pairs, mask, &base.ground, kind == ProductKind::Object, random));
         }
+        learner.set_rate(plan.optimiser.rate(step, plan.steps));
         let loss = learner.step(&pool.batch(&samples), &chosen);
         if !loss.total().is_finite() {
             return Err(Error::Fit(format!(
