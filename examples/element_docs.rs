@@ -52,11 +52,11 @@ pub fn page(name: &str) -> Result<String, Error> {
     let about = |key: &str| factory.metadata(key).unwrap_or_default().to_string();
     let mut page = format!(
         "<!-- Written by `cargo run --example element_docs`: edit src/elements/{name}/mod.rs or the properties' texts. -->\n\n\
-         # {name}: {}\n\n{}\n\n{}.\nIts class is `{}`.\n",
-        lower_first(&about("long-name")),
-        introduction(name)?,
-        about("description"),
+         # {name}\n\n**{}** (`{}`). {}.\n\n{}\n",
+        about("long-name"),
         about("klass"),
+        about("description"),
+        introduction(name)?,
     );
     page.push_str("\n## Pads\n\n| pad | direction | presence | takes |\n|---|---|---|---|\n");
     let mut pads: Vec<_> = factory.static_pad_templates().into_iter().collect();
@@ -185,6 +185,10 @@ fn default(property: &glib::ParamSpec) -> String {
     if let Ok(number) = value.get::<f64>() {
         return format!("`{number}`");
     }
+    if let Some((_, set)) = glib::FlagsValue::from_value(value) {
+        let nicks: Vec<&str> = set.iter().map(|flag| flag.nick()).collect();
+        return format!("`{}`", nicks.join("+"));
+    }
     value.serialize().map_or_else(|_| String::new(), |text| format!("`{text}`"))
 }
 
@@ -197,9 +201,4 @@ fn choices(property: &glib::ParamSpec) -> Vec<(String, String)> {
     flags.map_or_else(Vec::new, |class| {
         class.values().iter().map(|v| (v.nick().into(), v.name().into())).collect()
     })
-}
-
-fn lower_first(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }

@@ -75,7 +75,7 @@ fn main() -> Result<()> {
 
 /// Source, decoder, detection, and a sink that throws the picture away.
 fn build(arguments: &Arguments, summary: Arc<Mutex<Summary>>) -> Result<gst::Pipeline> {
-    let uri = if gst::Uri::from_string(&arguments.source).is_ok_and(|uri| uri.scheme().is_some()) {
+    let uri = if glib::uri_parse_scheme(&arguments.source).is_some() {
         arguments.source.clone().into()
     } else {
         glib::filename_to_uri(std::path::absolute(&arguments.source)?, None)?

@@ -6,7 +6,7 @@
 mod parts;
 
 use parts::{CHECKOUT, Camera, DEFECTIVE, FRAMES, GIVEN, example, program, succeeds};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
