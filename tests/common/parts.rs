@@ -13,8 +13,15 @@ use std::sync::LazyLock;
 /// The checkout.
 pub const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The optional features of this build that the examples are built with, so that nothing is built twice.
-const FEATURES: &[(&str, bool)] = &[("train", cfg!(feature = "train"))];
+/// The optional features that the examples are built with: those of this build, so that nothing is built twice.
+const FEATURES: &[(&str, bool)] = &[
+    ("train", cfg!(feature = "train")),
+    ("audit", cfg!(feature = "audit")),
+    ("mqtt", cfg!(feature = "mqtt")),
+    ("kafka", cfg!(feature = "kafka")),
+    ("analytics", cfg!(feature = "analytics")),
+    ("analytics-v1_28", cfg!(feature = "analytics-v1_28")),
+];
 
 /// A folder with what the documentation presupposes, by the names that it uses. It is made once a process.
 ///
