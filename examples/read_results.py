@@ -60,7 +60,10 @@ def frames(pipeline, sink):
 
 
 def anomaly_map(result):
-    """The anomaly map in raw units as an array [height, width], or None where adscore attaches none."""
+    """The anomaly map as an array [height, width] from 0 to 1, or None where adscore attaches none. 0.5 is the threshold.
+
+    In raw units it is map-min + array * (map-max - map-min).
+    """
     if not result.has_field("map"):
         return None
     info = GstVideo.VideoInfo.new_from_caps(result["map"].get_caps())
@@ -68,7 +71,7 @@ def anomaly_map(result):
     data = buffer.extract_dup(0, buffer.get_size())
     # Rows may be padded at their end.
     values = np.frombuffer(data, "<u2").reshape(info.height, -1)[:, : info.width]
-    return result["map-min"] + values / 65535 * (result["map-max"] - result["map-min"])
+    return values / np.float32(65535)
 
 
 def peak(result, heat):
@@ -90,7 +93,7 @@ def describe(pts, result, heat):
         line += f"  regions {len(regions)}, worst {worst['width']}x{worst['height']} at {worst['x']},{worst['y']} ({worst['score']:.3f})"
     if heat is not None:
         x, y = peak(result, heat)
-        line += f"  map peak {heat.max():.2f} at {x},{y}"
+        line += f"  map peak {heat.max():.3f} at {x},{y}"
     return line
 
 

@@ -5,7 +5,7 @@
 #[path = "common/parts.rs"]
 mod parts;
 
-use parts::{CHECKOUT, Camera, DEFECTIVE, FRAMES, GIVEN, example, program, succeeds};
+use parts::{BLURRED, CHECKOUT, Camera, FRAMES, GIVEN, example, program, succeeds};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -131,13 +131,12 @@ fn a_line_for_every_frame_with_score_regions_and_map() {
         let (score, threshold) = (number_after(line, "score "), number_after(line, " of "));
         assert_eq!(line.contains(" anomalous "), score >= threshold, "{line}");
         assert_eq!(line.contains(" regions "), score >= threshold, "{line}");
-        right += usize::from(line.contains(" anomalous ") == shows_defect(frame));
+        right += usize::from(frame >= BLURRED && line.contains(" anomalous ") == shows_defect(frame));
         if line.contains(" anomalous ") {
             anomalous.push(frame);
         }
     }
-    assert_eq!((0..FRAMES).filter(|&frame| shows_defect(frame)).count(), DEFECTIVE);
-    assert!(right >= FRAMES - 3, "{right} of {FRAMES} frames are judged rightly:\n{printed}");
+    assert!(right >= FRAMES - BLURRED - 3, "{right} of {FRAMES} frames are judged rightly:\n{printed}");
 
     // The files are the maps of the anomalous frames, as numpy reads them.
     let maps = GIVEN.join("maps");
@@ -148,9 +147,9 @@ fn a_line_for_every_frame_with_score_regions_and_map() {
     for frame in anomalous {
         let line = lines[frame];
         let (shape, values) = numpy(&maps.join(format!("{frame:06}.npy")));
-        assert_eq!(shape, "(320, 320)");
+        assert_eq!(shape, "(160, 160)");
         let (at, peak) = values.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
-        assert!((peak - number_after(line, "map peak ")).abs() <= 0.005, "{peak}: {line}");
+        assert!((peak - number_after(line, "map peak ")).abs() <= 0.0005, "{peak}: {line}");
         // Where the map is highest, the worst region is; both in pixels of the frame of 400x400.
         let pair = |text: &str, by: char| -> (f64, f64) {
             let (a, b) = text.split_once(by).unwrap();
@@ -158,23 +157,26 @@ fn a_line_for_every_frame_with_score_regions_and_map() {
         };
         let word = |name: &str| line.split_once(name).unwrap().1.split_whitespace().nth(2).unwrap();
         let (x, y) = pair(word("map peak"), ',');
-        let expected = |place: usize| (place as f64 + 0.5) * 400.0 / 320.0;
-        assert!((x - expected(at % 320)).abs() <= 1.0 && (y - expected(at / 320)).abs() <= 1.0, "{line}");
+        let expected = |place: usize| (place as f64 + 0.5) * 400.0 / 160.0;
+        assert!((x - expected(at % 160)).abs() <= 1.0 && (y - expected(at / 160)).abs() <= 1.0, "{line}");
         let (left, top) = pair(word("worst"), ',');
         let (width, height) = pair(line.split_once("worst ").unwrap().1.split_once(' ').unwrap().0, 'x');
         assert!((left..=left + width).contains(&x) && (top..=top + height).contains(&y), "{line}");
     }
 }
 
-/// Shape and values of a file of little-endian doubles that numpy wrote.
+/// Shape and values of a file of little-endian floats that numpy wrote.
 fn numpy(file: &Path) -> (String, Vec<f64>) {
     let bytes = std::fs::read(file).unwrap();
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
     let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let header = std::str::from_utf8(&bytes[10..start]).unwrap();
-    assert!(header.contains("'<f8'") && header.contains("'fortran_order': False"), "{header}");
+    assert!(header.contains("'<f4'") && header.contains("'fortran_order': False"), "{header}");
     let shape = header.split_once("'shape': ").unwrap().1.split_once(')').unwrap().0.to_string() + ")";
-    (shape, bytes[start..].chunks_exact(8).map(|v| f64::from_le_bytes(v.try_into().unwrap())).collect())
+    (
+        shape,
+        bytes[start..].chunks_exact(4).map(|v| f32::from_le_bytes(v.try_into().unwrap()).into()).collect(),
+    )
 }
 
 #[test]
@@ -309,9 +311,10 @@ fn the_application_in_rust_reports_anomalies_and_sums_up() {
     let printed = succeeds(&mut inspect_camera("--model bottle.bundle recording.mp4"));
     let count = |text: &str| printed.lines().filter(|line| line.contains(text)).count();
     assert!(count("anomaly begins: score ") >= 3 && count("anomaly ends") >= 3, "{printed}");
-    assert!(printed.starts_with("0:00:00.500 anomaly begins"), "{printed}");
+    assert!(printed.contains("0:00:00.500 anomaly begins"), "{printed}");
     let anomalous = number_after(&printed, &format!("{FRAMES} frames inspected, ")) as usize;
-    assert!(anomalous.abs_diff(DEFECTIVE) <= 3, "{printed}");
+    let expected = (0..FRAMES).filter(|&frame| shows_defect(frame)).count();
+    assert!((expected - 3..=expected + BLURRED + 3).contains(&anomalous), "{printed}");
     assert_eq!(count("highest score: "), 1);
     // With a threshold that nothing reaches, nothing is found.
     let printed = succeeds(&mut inspect_camera("--model bottle.bundle --threshold 1e9 recording.mp4"));
