@@ -6,12 +6,14 @@
 //! adtrain eval --model parts.bundle --data parts --report parts.html
 //! ```
 //!
+//! `parts/film` has the test images once more, good and defective ones in turn, as frames of a film.
+//!
 //! The same command always draws the same parts.
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const SIDE: u32 = 400;
 const OUTER: f32 = 150.0;
@@ -39,6 +41,24 @@ fn main() -> Result<(), Error> {
             std::fs::create_dir_all(&masks)?;
             mask.save(masks.join(format!("{i:03}_mask.png")))?;
         }
+    }
+    film(folder)
+}
+
+/// The test images as numbered frames: some good parts before those of each defect, and some at the end.
+fn film(folder: &Path) -> Result<(), Error> {
+    let test = folder.join("test");
+    let mut scenes: Vec<Vec<PathBuf>> = Vec::new();
+    let mut good = (0..20).map(|i| test.join(format!("good/{i:03}.png")));
+    for defect in ["scratch", "stain", "chip"] {
+        scenes.push(good.by_ref().take(5).collect());
+        scenes.push((0..12).map(|i| test.join(defect).join(format!("{i:03}.png"))).collect());
+    }
+    scenes.push(good.collect());
+    let film = folder.join("film");
+    std::fs::create_dir_all(&film)?;
+    for (number, frame) in scenes.iter().flatten().enumerate() {
+        std::fs::copy(frame, film.join(format!("{number:03}.png")))?;
     }
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! `addetect`: the three elements that inspect in one bin, with queues between them so that frames overlap across cores.
 //!
-//! ```text
+//! ```sh
 //! gst-launch-1.0 v4l2src ! videoconvert ! addetect model=bottle.bundle ! adoverlay ! videoconvert ! autovideosink
 //! ```
+//!
+//! It is `adfeatures ! queue ! adretrieve ! queue ! adscore` with all their properties, which mean the same here and there;
+//! `device` is that of both, network and search. What it attaches and what it posts is described in `docs/metadata.md`.
 
 mod imp;
 

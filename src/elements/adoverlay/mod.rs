@@ -6,16 +6,16 @@
 //! The drawing is handed on as a `GstVideoOverlayComposition` where downstream takes it, and blended here otherwise.
 //! Frames without a `GstAnomalyMeta` pass untouched.
 //!
-//! ```text
-//! gst-launch-1.0 v4l2src ! videoconvert ! addetect model=bottle.ad ! adoverlay ! videoconvert ! autovideosink
+//! ```sh
+//! gst-launch-1.0 v4l2src ! videoconvert ! addetect model=bottle.bundle ! adoverlay ! videoconvert ! autovideosink
 //! ```
 //!
 //! Everything can be changed while playing, here another palette and no heat map on good parts:
 //!
-//! ```text
-//! gst-launch-1.0 filesrc location=line.mp4 ! decodebin ! videoconvert ! addetect model=bottle.ad \
+//! ```sh
+//! gst-launch-1.0 filesrc location=recording.mp4 ! decodebin ! videoconvert ! addetect model=bottle.bundle \
 //!     ! adoverlay colormap=viridis opacity=0.6 only-anomalous=true show=heatmap+contour+score \
-//!     ! videoconvert ! x264enc ! mp4mux ! filesink location=inspected.mp4
+//!     ! videoconvert ! openh264enc ! h264parse ! mp4mux ! filesink location=inspected.mp4
 //! ```
 
 mod area;

@@ -1,6 +1,15 @@
 //! `adretrieve`: compares the features of every frame with those of normal images.
 //!
-//! The second of the three elements that inspect. It takes the bundle from the features that `adfeatures` attached.
+//! The second of the three elements that inspect. It takes the bundle from the features that `adfeatures` attached, and posts
+//! an error if there are none.
+//!
+//! ```sh
+//! gst-launch-1.0 filesrc location=recording.mp4 ! decodebin ! videoconvert ! adfeatures model=bottle.bundle \
+//!     ! queue ! adretrieve neighbours=5 ! queue ! adscore messages=all ! fakesink
+//! ```
+//!
+//! `neighbours` means images with CPR; with PatchCore it means the rows of the bank that re-weight the image score. HETMM and
+//! N-pad compare with everything and take 0 alone.
 
 mod imp;
 

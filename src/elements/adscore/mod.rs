@@ -1,6 +1,15 @@
 //! `adscore`: turns distances into an anomaly map, a score, regions and a decision, as metadata and bus messages.
 //!
-//! The last of the three elements that inspect. What it attaches is described in `docs/metadata.md`.
+//! The last of the three elements that inspect. What it attaches and what it posts is described in `docs/metadata.md`.
+//!
+//! ```sh
+//! gst-launch-1.0 --messages filesrc location=recording.mp4 ! decodebin ! videoconvert ! adfeatures model=bottle.bundle \
+//!     ! queue ! adretrieve ! queue ! adscore min-area=50 hold=3 messages=transitions ! fakesink
+//! ```
+//!
+//! `threshold` is a raw score, as `adtrain eval` and the metadata show it. `ignore-mask` may have any size: it is stretched over
+//! the frame. A frame whose regions are all smaller than `min-area` is not anomalous; with `hold` the decision changes after as
+//! many frames in a row that contradict it.
 
 mod decision;
 mod imp;

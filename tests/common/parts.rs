@@ -1,0 +1,182 @@
+//! What somebody has who follows the documentation: the checkout, the programs on the PATH, a data set, a bundle, a
+//! recording and a camera. The parts are those that `examples/made_up_parts.rs` draws.
+//!
+//! Included by `#[path]` into the tests that need it; each uses a part of it.
+
+#![allow(dead_code, reason = "no test needs all of it")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+
+/// The checkout.
+pub const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The optional features that the examples are built with: those of this build, so that nothing is built twice.
+const FEATURES: &[(&str, bool)] = &[
+    ("train", cfg!(feature = "train")),
+    ("audit", cfg!(feature = "audit")),
+    ("mqtt", cfg!(feature = "mqtt")),
+    ("kafka", cfg!(feature = "kafka")),
+    ("analytics", cfg!(feature = "analytics")),
+    ("analytics-v1_28", cfg!(feature = "analytics-v1_28")),
+];
+
+/// A folder with what the documentation presupposes, by the names that it uses. It is made once a process.
+///
+/// - `bottle`, `more-good-images`, `photo.png`: the data set, good images, and an image with a defect
+/// - `bottle.bundle`, `can.bundle`: a bundle fitted to it, and another one
+/// - `recording.mp4`: a film of good and defective parts
+pub static GIVEN: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = process_folder();
+    plugin(&folder);
+    let done = |command: &mut Command| succeeds(command.current_dir(&folder));
+    done(Command::new(EXAMPLES.join("made_up_parts")).arg("bottle"));
+    // In a debug build learning takes its time: as few images as are enough to begin with, and small ones.
+    for number in 20..60 {
+        std::fs::remove_file(folder.join(format!("bottle/train/good/{number:03}.png"))).unwrap();
+    }
+    // In the registry's first scan, the system's own plugins may warn about each other.
+    done(program(&folder, "gst-inspect-1.0").arg("anomaly").env_remove("G_DEBUG"));
+    let fit = |arguments: &str| {
+        done(
+            program(&folder, "adtrain")
+                .args("fit --quiet --data bottle".split(' '))
+                .args(arguments.split(' ')),
+        )
+    };
+    fit("--out bottle.bundle --size 160x160");
+    fit("--out can.bundle --name can --size 96x96");
+    done(
+        program(&folder, "gst-launch-1.0")
+            .args([
+                "-q",
+                "multifilesrc",
+                "location=bottle/film/%03d.png",
+                "caps=image/png,framerate=10/1",
+                "!",
+            ])
+            .args("pngdec ! videoconvert ! openh264enc bitrate=8000000 ! h264parse ! mp4mux !".split(' '))
+            .args(["filesink", "location=recording.mp4"]),
+    );
+    std::fs::copy(folder.join("bottle/test/scratch/000.png"), folder.join("photo.png")).unwrap();
+    done(Command::new("cp").args(["-r", "bottle/test/good", "more-good-images"]));
+    folder
+});
+
+/// The frames of the recording.
+pub const FRAMES: usize = 56;
+/// The first frames, before the encoder's picture is good.
+pub const BLURRED: usize = 3;
+
+/// The folder of this process, with those of processes that are gone removed.
+fn process_folder() -> PathBuf {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let gone = |pid: &str| !Path::new("/proc").join(pid).exists();
+        if name.strip_prefix("parts-").is_some_and(gone) {
+            // Another process may be tidying up, too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let folder = root.join(format!("parts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A folder for GST_PLUGIN_PATH that holds the plugin that this test was built with and nothing else.
+fn plugin(folder: &Path) {
+    let name = "libgstanomaly.so";
+    let built = std::env::current_exe().unwrap().with_file_name(name);
+    assert!(built.exists(), "{}: cargo builds it for every test", built.display());
+    std::fs::create_dir(folder.join("plugin")).unwrap();
+    std::os::unix::fs::symlink(built, folder.join("plugin").join(name)).unwrap();
+}
+
+/// A program with the environment that `script/env` gives a user, for this build.
+pub fn program(given: &Path, name: &str) -> Command {
+    let adtrain = Path::new(env!("CARGO_BIN_EXE_adtrain")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let runtime = std::env::var_os("ORT_DYLIB_PATH")
+        .unwrap_or_else(|| Path::new(CHECKOUT).join(".runtime/libonnxruntime.so").into());
+    let mut command = Command::new(name);
+    command
+        .env("PATH", format!("{}:{path}", adtrain.display()))
+        .env("GST_PLUGIN_PATH", given.join("plugin"))
+        // The user's own list of plugins stays as it is.
+        .env("GST_REGISTRY", given.join("registry.bin"))
+        .env("ORT_DYLIB_PATH", runtime)
+        .stdin(Stdio::null());
+    command
+}
+
+/// An example, built as this test was.
+pub fn example(name: &str) -> Command {
+    program(&GIVEN, EXAMPLES.join(name).to_str().unwrap())
+}
+
+/// Where the examples are. `cargo test` has built them, but not `cargo test --test NAME`.
+pub static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
+    // TARGET/PROFILE/deps/TEST
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let features: Vec<&str> = FEATURES.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args("build --quiet --locked --examples --no-default-features --features".split(' '))
+        .arg(features.join(","));
+    cargo.args(["--profile", if profile.ends_with("release") { "release" } else { "dev" }]);
+    cargo.arg("--manifest-path").arg(Path::new(CHECKOUT).join("Cargo.toml"));
+    cargo.arg("--target-dir").arg(profile.parent().unwrap());
+    succeeds(&mut cargo);
+    profile.join("examples")
+});
+
+/// Runs a command that must succeed, and returns what it printed.
+pub fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+/// A camera on the loopback that sends the recording; it goes when it is dropped.
+pub struct Camera {
+    process: Child,
+    /// Its address.
+    pub address: String,
+}
+
+impl Camera {
+    /// Switches a camera on.
+    pub fn new() -> Self {
+        let mut process = program(&GIVEN, &format!("{CHECKOUT}/tests/common/rtsp_camera.py"))
+            .arg(GIVEN.join("recording.mp4"))
+            // The server is GStreamer's, its warnings are not ours.
+            .env_remove("G_DEBUG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        assert!(!port.is_empty(), "the camera does not start: is gir1.2-gst-rtsp-server-1.0 installed?");
+        Self { process, address: format!("rtsp://127.0.0.1:{}/stream", port.trim()) }
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        // It ends with its input; killing it makes sure.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
