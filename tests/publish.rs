@@ -1,7 +1,5 @@
 //! adpublish to files and standard output: what a message says, and that none is lost.
 
-#![cfg(feature = "train")]
-
 #[path = "common/pipeline.rs"]
 mod pipeline;
 #[path = "common/results.rs"]

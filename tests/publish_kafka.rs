@@ -1,6 +1,6 @@
 //! adpublish to a broker of the Kafka protocol: tansu, which dies and comes back, lacks the topic, or says nothing at all.
 
-#![cfg(all(feature = "train", feature = "kafka"))]
+#![cfg(feature = "kafka")]
 
 #[path = "common/broker.rs"]
 mod broker;

@@ -1,6 +1,6 @@
 //! adpublish to MQTT: mosquitto, which dies and comes back, refuses, or says nothing at all.
 
-#![cfg(all(feature = "train", feature = "mqtt"))]
+#![cfg(feature = "mqtt")]
 
 #[path = "common/broker.rs"]
 mod broker;

@@ -143,7 +143,7 @@ fn deliver(queue: &Queue, mut report: Report, mut target: impl Target) {
         match written {
             Ok(true) => {
                 backoff.reset();
-                report.well(&format!("writing to {}", target.name()));
+                report.well(|| format!("writing to {}", target.name()));
             }
             Ok(false) => (),
             Err(e) => {

@@ -64,7 +64,7 @@ impl Client for Kafka {
             Some(Ok(Err(trouble))) => return Err(format!("Kafka broker {name}: {trouble}")),
             Some(Ok(Ok(partition))) => partition,
         };
-        report.well(&format!("connected to the Kafka broker {name}"));
+        report.well(|| format!("connected to the Kafka broker {name}"));
         self.send(&partition, queue, report)
             .await
             .map_err(|trouble| format!("Kafka broker {name}: {trouble}"))

@@ -26,6 +26,8 @@ const WINDOW: u16 = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// The largest packet that the protocol can describe.
 const LARGEST_PACKET: usize = 268_435_460;
+/// The largest packet that a broker may send us; acknowledgements are small.
+const LARGEST_ANSWER: usize = 64 * 1024;
 /// The longest topic that the protocol can describe, in bytes.
 const LONGEST_TOPIC: usize = 65_535;
 /// How long a farewell may take.
@@ -51,7 +53,7 @@ pub(super) fn prepare(settings: &Settings) -> Result<Job> {
     // The client puts host and port together itself.
     let host = if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() };
     let mut options = MqttOptions::new(id, host, address.port);
-    options.set_keep_alive(KEEP_ALIVE).set_inflight(WINDOW).set_max_packet_size(LARGEST_PACKET, LARGEST_PACKET);
+    options.set_keep_alive(KEEP_ALIVE).set_inflight(WINDOW).set_max_packet_size(LARGEST_ANSWER, LARGEST_PACKET);
     if let Some(tls) = &endpoint.tls {
         options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.clone())));
     }
@@ -95,7 +97,7 @@ impl Client for Mqtt {
                 return Err(format!("MQTT broker {name}: does not answer within {CONNECT_LIMIT:?}"));
             }
             Some(Ok(Err(e))) => return Err(explain(&name, &e)),
-            Some(Ok(Ok(_))) => report.well(&format!("connected to the MQTT broker {name}")),
+            Some(Ok(Ok(_))) => report.well(|| format!("connected to the MQTT broker {name}")),
         }
         let mut sent = VecDeque::new();
         let result = exchange(&self.endpoint.topic, &client, connection, queue, &mut sent).await;

@@ -45,11 +45,11 @@ impl Report {
     }
 
     /// Delivery works: said on the bus if it did not before.
-    pub(super) fn well(&mut self, what: &str) {
-        let Some(element) = self.element.upgrade() else { return };
-        gst::debug!(CAT, obj = element, "{what}");
-        if self.trouble.take().is_some() {
-            gst::element_info!(element, gst::ResourceError::Write, ["{what}"]);
+    pub(super) fn well(&mut self, what: impl FnOnce() -> String) {
+        if self.trouble.take().is_some()
+            && let Some(element) = self.element.upgrade()
+        {
+            gst::element_info!(element, gst::ResourceError::Write, ["{}", what()]);
         }
     }
 }
