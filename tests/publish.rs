@@ -275,7 +275,10 @@ fn files_that_cant_be_written_are_errors_at_start() {
     let missing = folder.path().join("missing/results.jsonl");
     std::fs::write(&path, "").unwrap();
     let below = path.join("results.jsonl");
+    let picture = folder.path().join("picture.jpg");
+    std::fs::write(&picture, vec![7; 200_000]).unwrap();
     for (settings, expected) in [
+        (to(&picture), "picture.jpg: its last line is no JSON object".to_owned()),
         (to(&missing), format!("{}: No such file or directory", missing.display())),
         (to(folder.path()), format!("{}: Is a directory", folder.path().display())),
         (to(&below), format!("{}: Not a directory", below.display())),
@@ -287,6 +290,7 @@ fn files_that_cant_be_written_are_errors_at_start() {
         let error = failure_at_start(&format!("adpublish {settings}"), &info());
         assert!(error.contains(&expected), "{error}");
     }
+    assert_eq!(std::fs::metadata(&picture).unwrap().len(), 200_000);
 }
 
 /// A pipeline in a process of its own that publishes frames on standard output or where `settings` say.

@@ -86,12 +86,16 @@ impl LogFile {
     pub(super) fn open(path: &Path, format: FileFormat, limits: Limits) -> Result<Self> {
         let (mut file, mut length) = open(path)?;
         match format {
-            FileFormat::JsonLines => length = cut_torn_line(&mut file, length).map_err(|e| Error::io(path, e))?,
+            FileFormat::JsonLines => length = cut_torn_line(&mut file, path, length)?,
             FileFormat::Json if length > 0 => {
                 set_aside(path).map_err(|e| Error::io(path, e))?;
                 (file, length) = open(path)?;
             }
             FileFormat::Json => (),
+        }
+        if length == 0 {
+            // Where folders can't be synced, that they hold the file is up to the file system.
+            let _ = sync_folder(path);
         }
         let framing = Framing::new(format);
         Ok(Self { path: path.to_owned(), limits, framing, file, length, finished: false, opened: Instant::now() })
@@ -211,24 +215,35 @@ fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 /// Cuts what stands after the last line end, the rest of a message that a crash interrupted; returns the length.
-fn cut_torn_line(file: &mut File, length: u64) -> io::Result<u64> {
+fn cut_torn_line(file: &mut File, path: &Path, length: u64) -> Result<u64> {
+    let (end, first) = last_line(file, length).map_err(|e| Error::io(path, e))?;
+    if first.is_some_and(|byte| byte != b'{') {
+        // Somebody's picture, say.
+        return Err(Error::file(path, "its last line is no JSON object; name a file of JSON lines, or a new one"));
+    }
+    if end < length {
+        file.set_len(end).map_err(|e| Error::io(path, e))?;
+    }
+    file.seek(SeekFrom::Start(end)).map_err(|e| Error::io(path, e))
+}
+
+/// Where the line begins that has no end, and its first byte if it has one.
+fn last_line(file: &mut File, length: u64) -> io::Result<(u64, Option<u8>)> {
     let mut chunk = Vec::new();
     let mut end = length;
+    let mut first = None;
     while end > 0 {
         let start = end.saturating_sub(CHUNK);
         file.seek(SeekFrom::Start(start))?;
         chunk.clear();
         file.take(end - start).read_to_end(&mut chunk)?;
-        if let Some(place) = chunk.iter().rposition(|&byte| byte == b'\n') {
-            end = start + place as u64 + 1;
-            break;
+        match chunk.iter().rposition(|&byte| byte == b'\n') {
+            Some(place) => return Ok((start + place as u64 + 1, chunk.get(place + 1).copied().or(first))),
+            None => first = chunk.first().copied(),
         }
         end = start;
     }
-    if end < length {
-        file.set_len(end)?;
-    }
-    file.seek(SeekFrom::Start(end))
+    Ok((0, first))
 }
 
 /// Gives the file a name with the time, one that nothing has, and makes that last.
