@@ -120,7 +120,7 @@ async fn exchange(
     let mut progress = Instant::now();
     loop {
         let listener = queue.listen();
-        while sent.len() < WINDOW.into()
+        while sent.len() < usize::from(WINDOW)
             && let Some(message) = queue.take()
         {
             if sent.is_empty() {
