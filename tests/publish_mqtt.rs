@@ -246,7 +246,8 @@ fn what_can_be_known_at_start_is_an_error_at_start() {
             "text: no certificate in PEM form in it".into(),
         ),
         (
-            certificate(serde_json::json!({"ssl_CA_certificate": ca, "ssl_client_certificate": ca})).to_string(),
+            certificate(serde_json::json!({"ssl_CA_certificate": ca, "ssl_client_certificate": ca}))
+                .to_string(),
             "ssl_client_certificate and ssl_private_key belong together".into(),
         ),
         (
@@ -270,7 +271,10 @@ fn what_can_be_known_at_start_is_an_error_at_start() {
         ("address=localhost", "topic is not set"),
         ("address=localhost topic=a/+", "topic 'a/+': '+' and '#' are for those who subscribe"),
         ("topic=a address=localhost:http", "address 'localhost:http': "),
-        ("topic=a address=http://localhost", "address 'http://localhost': 'http' is not known here; give HOST:PORT"),
+        (
+            "topic=a address=http://localhost",
+            "address 'http://localhost': 'http' is not known here; give HOST:PORT",
+        ),
         ("topic=a address=a:1,b:2", "address 'a:1,b:2': MQTT takes one"),
         ("topic=a address=a mqtt-config=/none.json", "/none.json: No such file or directory"),
     ] {

@@ -135,7 +135,9 @@ impl Subscriber {
     pub fn new(port: u16, topic: &str, more: &[&str]) -> Self {
         let client = |end: &[&str]| {
             let mut command = Command::new(program("mosquitto_sub").expect("no mosquitto-clients"));
-            command.args(["-h", "localhost", "-p", &port.to_string(), "-t", topic]).args(["-q", "1", "-c", "-i", "reader"]);
+            command
+                .args(["-h", "localhost", "-p", &port.to_string(), "-t", topic])
+                .args(["-q", "1", "-c", "-i", "reader"]);
             command.args(more).args(end);
             command
         };
@@ -167,46 +169,68 @@ impl Subscriber {
 /// Makes a certificate authority, and a certificate of `localhost` that it signed: `ca.pem`, `server.pem`, `server.key` in `folder`.
 pub fn certificates(folder: &Path) {
     let openssl = |arguments: &str| {
-        let output =
-            Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
+        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
-    openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority");
-    openssl("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=localhost");
-    openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names");
+    openssl(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority",
+    );
+    openssl(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=localhost",
+    );
+    openssl(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names",
+    );
 }
 
 /// Tansu, a broker of the Kafka protocol; it keeps everything in memory, so that a killed one comes back empty.
 pub struct Tansu {
-    pub port: u16,
+    port: u16,
+    /// Where clients are told to find it.
+    advertised: u16,
     program: PathBuf,
     process: Option<Process>,
+    tls: Option<Process>,
 }
 
 impl Tansu {
     /// A running broker; `None`, with a word on the terminal, where there is none to run.
-    #[allow(clippy::explicit_write, reason = "the test harness keeps eprintln to itself when a test passes")]
     pub fn start() -> Option<Self> {
-        Self::with(&[])
+        let port = free_port();
+        Self::at(port, port)
     }
 
-    /// A running broker with more arguments.
+    /// One behind TLS, with the [`certificates`] in `folder`: socat ends it, since tansu 0.6 takes no key.
+    pub fn secure(folder: &Path) -> Option<Self> {
+        let (port, outside) = (free_port(), free_port());
+        let mut broker = Self::at(port, outside)?;
+        let mut command =
+            Command::new(program("socat").expect("no socat: script/bootstrap --dev installs it"));
+        command.current_dir(folder).arg(format!(
+            "openssl-listen:{outside},bind=127.0.0.1,reuseaddr,fork,cert=server.pem,key=server.key,verify=0"
+        ));
+        command.arg(format!("tcp:127.0.0.1:{port}")).stderr(Stdio::null());
+        broker.tls = Some(Process::start(&mut command));
+        wait_for_port(outside);
+        Some(broker)
+    }
+
     #[allow(clippy::explicit_write, reason = "the test harness keeps eprintln to itself when a test passes")]
-    pub fn with(arguments: &[&str]) -> Option<Self> {
+    fn at(port: u16, advertised: u16) -> Option<Self> {
         use std::io::Write;
         let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime/tansu");
         let Some(program) = Some(ours).filter(|file| file.is_file()).or_else(|| program("tansu")) else {
             writeln!(std::io::stderr(), "skipped: no tansu; script/bootstrap --dev fetches it").unwrap();
             return None;
         };
-        let mut broker = Self { port: free_port(), program, process: None };
-        broker.come_back(arguments);
+        let mut broker = Self { port, advertised, program, process: None, tls: None };
+        broker.come_back();
         Some(broker)
     }
 
     pub fn address(&self) -> String {
-        format!("localhost:{}", self.port)
+        format!("localhost:{}", self.advertised)
     }
 
     /// As if the power had gone.
@@ -215,16 +239,14 @@ impl Tansu {
     }
 
     /// Starts again.
-    pub fn come_back(&mut self, arguments: &[&str]) {
-        let port = self.port;
+    pub fn come_back(&mut self) {
         let mut command = Command::new(&self.program);
         command
             .args(["broker", "--storage-engine", "memory://tansu/"])
-            .args(["--listener-url", &format!("tcp://127.0.0.1:{port}")])
-            .args(["--advertised-listener-url", &format!("tcp://localhost:{port}")])
-            .args(arguments);
+            .args(["--listener-url", &format!("tcp://127.0.0.1:{}", self.port)])
+            .args(["--advertised-listener-url", &format!("tcp://localhost:{}", self.advertised)]);
         self.process = Some(Process::start(command.stdout(Stdio::null()).stderr(Stdio::null())));
-        wait_for_port(port);
+        wait_for_port(self.port);
     }
 
     /// Creates a topic.

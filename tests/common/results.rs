@@ -101,7 +101,11 @@ pub fn check(message: &Value) {
         }
     };
     known(message, &SCHEMA);
-    message["regions"].as_array().unwrap().iter().for_each(|region| known(region, &SCHEMA["$defs"]["region"]));
+    message["regions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .for_each(|region| known(region, &SCHEMA["$defs"]["region"]));
     if !message["event"].is_null() {
         known(&message["event"], &SCHEMA["$defs"]["event"]);
     }

@@ -56,9 +56,15 @@ impl Scheme {
         }
         let (host, port) = match rest.strip_prefix('[') {
             Some(number) => {
-                let (number, port) = number.split_once(']').ok_or_else(|| fail("there is a '[' without ']'"))?;
+                let (number, port) =
+                    number.split_once(']').ok_or_else(|| fail("there is a '[' without ']'"))?;
                 number.parse::<Ipv6Addr>().map_err(|e| fail(&e.to_string()))?;
-                (number, Some(port).filter(|port| !port.is_empty()).map(|port| port.strip_prefix(':').unwrap_or(port)))
+                (
+                    number,
+                    Some(port)
+                        .filter(|port| !port.is_empty())
+                        .map(|port| port.strip_prefix(':').unwrap_or(port)),
+                )
             }
             None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
         };
@@ -69,7 +75,9 @@ impl Scheme {
         let port = match port {
             None if secure || tls => self.secure_port,
             None => self.port,
-            Some(port) => port.parse().ok().filter(|&port| port > 0).ok_or_else(|| fail("the port is not one"))?,
+            Some(port) => {
+                port.parse().ok().filter(|&port| port > 0).ok_or_else(|| fail("the port is not one"))?
+            }
         };
         Ok((Address { host: host.into(), port }, secure))
     }
@@ -104,9 +112,23 @@ mod tests {
     #[test]
     fn malformed_addresses_are_refused_by_name() {
         for text in [
-            "", ":1883", "localhost:", "localhost:0", "localhost:65536", "localhost:mqtt", "http://localhost",
-            "user:secret@localhost", "localhost/topic", "local host", "mqtt://", "::1", "a,b", "host:1?x", "host:1#x",
-            "[::1", "host:-1",
+            "",
+            ":1883",
+            "localhost:",
+            "localhost:0",
+            "localhost:65536",
+            "localhost:mqtt",
+            "http://localhost",
+            "user:secret@localhost",
+            "localhost/topic",
+            "local host",
+            "mqtt://",
+            "::1",
+            "a,b",
+            "host:1?x",
+            "host:1#x",
+            "[::1",
+            "host:-1",
         ] {
             let error = read(text).expect_err(text).to_string();
             assert!(error.contains(&format!("'{text}'")), "{error}");

@@ -207,7 +207,8 @@ impl AdPublish {
             Ok(time) => time,
             Err(e) => return self.fail(&e),
         };
-        let stream_time = buffer.pts().and_then(|pts| stream.segment.to_stream_time(pts)).map(gst::ClockTime::nseconds);
+        let stream_time =
+            buffer.pts().and_then(|pts| stream.segment.to_stream_time(pts)).map(gst::ClockTime::nseconds);
         let (state, event) = stream.course.update(Seen {
             time: &time,
             stream_time,
@@ -252,7 +253,9 @@ impl AdPublish {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::WrongType,
-                ["no result on the frame, so nothing is published: adpublish needs adscore or addetect before it"]
+                [
+                    "no result on the frame, so nothing is published: adpublish needs adscore or addetect before it"
+                ]
             );
         }
     }

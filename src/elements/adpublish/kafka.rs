@@ -60,7 +60,9 @@ impl Client for Kafka {
         let name = self.endpoint.name();
         let partition = match until_done(queue, timeout(CONNECT_LIMIT, self.connect())).await {
             None => return Ok(()),
-            Some(Err(_)) => return Err(format!("Kafka broker {name}: does not answer within {CONNECT_LIMIT:?}")),
+            Some(Err(_)) => {
+                return Err(format!("Kafka broker {name}: does not answer within {CONNECT_LIMIT:?}"));
+            }
             Some(Ok(Err(trouble))) => return Err(format!("Kafka broker {name}: {trouble}")),
             Some(Ok(Ok(partition))) => partition,
         };
@@ -74,7 +76,8 @@ impl Client for Kafka {
 impl Kafka {
     async fn connect(&self) -> Result<PartitionClient, String> {
         let addresses = self.endpoint.addresses.iter().map(ToString::to_string).collect();
-        let mut builder = ClientBuilder::new(addresses).client_id(self.client_id.as_str()).backoff_config(RETRIES);
+        let mut builder =
+            ClientBuilder::new(addresses).client_id(self.client_id.as_str()).backoff_config(RETRIES);
         if let Some(tls) = &self.endpoint.tls {
             builder = builder.tls_config(tls.clone());
         }
@@ -107,7 +110,12 @@ impl Kafka {
         number.checked_rem(partitions as u64).unwrap_or_default() as usize
     }
 
-    async fn send(&self, partition: &PartitionClient, queue: &Queue, report: &mut Report) -> Result<(), String> {
+    async fn send(
+        &self,
+        partition: &PartitionClient,
+        queue: &Queue,
+        report: &mut Report,
+    ) -> Result<(), String> {
         let mut most = BATCH;
         loop {
             let listener = queue.listen();
@@ -129,7 +137,9 @@ impl Kafka {
                 Ok(Err(e)) if too_large(&e) => {
                     queue.give_up(1);
                     let bytes = batch[0].json.len();
-                    report.warn(format!("a message of {bytes} bytes is dropped: it is larger than the topic takes"));
+                    report.warn(format!(
+                        "a message of {bytes} bytes is dropped: it is larger than the topic takes"
+                    ));
                 }
                 Ok(Err(e)) => {
                     queue.put_back(batch.into_iter());

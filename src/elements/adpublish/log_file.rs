@@ -98,7 +98,15 @@ impl LogFile {
             let _ = sync_folder(path);
         }
         let framing = Framing::new(format);
-        Ok(Self { path: path.to_owned(), limits, framing, file, length, finished: false, opened: Instant::now() })
+        Ok(Self {
+            path: path.to_owned(),
+            limits,
+            framing,
+            file,
+            length,
+            finished: false,
+            opened: Instant::now(),
+        })
     }
 
     /// The file's name.
@@ -219,7 +227,10 @@ fn cut_torn_line(file: &mut File, path: &Path, length: u64) -> Result<u64> {
     let (end, first) = last_line(file, length).map_err(|e| Error::io(path, e))?;
     if first.is_some_and(|byte| byte != b'{') {
         // Somebody's picture, say.
-        return Err(Error::file(path, "its last line is no JSON object; name a file of JSON lines, or a new one"));
+        return Err(Error::file(
+            path,
+            "its last line is no JSON object; name a file of JSON lines, or a new one",
+        ));
     }
     if end < length {
         file.set_len(end).map_err(|e| Error::io(path, e))?;
@@ -257,7 +268,8 @@ fn set_aside(path: &Path) -> io::Result<()> {
         }
         path.with_file_name(name)
     };
-    let now = glib::DateTime::now_utc().and_then(|now| now.format("%Y%m%dT%H%M%SZ")).map_err(io::Error::other)?;
+    let now =
+        glib::DateTime::now_utc().and_then(|now| now.format("%Y%m%dT%H%M%SZ")).map_err(io::Error::other)?;
     for number in 0.. {
         let aside = if number == 0 { name(&format!("-{now}")) } else { name(&format!("-{now}-{number}")) };
         // Unlike a renaming, a second name never takes the place of another file.

@@ -9,7 +9,8 @@ use super::settings::Settings;
 use super::worker::Job;
 use crate::{Error, Result};
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, TlsConfiguration, Transport,
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, TlsConfiguration,
+    Transport,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -53,7 +54,10 @@ pub(super) fn prepare(settings: &Settings) -> Result<Job> {
     // The client puts host and port together itself.
     let host = if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() };
     let mut options = MqttOptions::new(id, host, address.port);
-    options.set_keep_alive(KEEP_ALIVE).set_inflight(WINDOW).set_max_packet_size(LARGEST_ANSWER, LARGEST_PACKET);
+    options
+        .set_keep_alive(KEEP_ALIVE)
+        .set_inflight(WINDOW)
+        .set_max_packet_size(LARGEST_ANSWER, LARGEST_PACKET);
     if let Some(tls) = &endpoint.tls {
         options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.clone())));
     }

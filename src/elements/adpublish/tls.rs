@@ -35,7 +35,9 @@ fn authorities(ca: Option<&Path>) -> Result<RootCertStore> {
     match ca {
         Some(path) => {
             for certificate in certificates(path)? {
-                store.add(certificate).map_err(|e| Error::file(path, format!("not usable as an authority: {e}")))?;
+                store
+                    .add(certificate)
+                    .map_err(|e| Error::file(path, format!("not usable as an authority: {e}")))?;
             }
         }
         None => {
@@ -66,7 +68,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 
 fn problem(path: &Path, what: &str, error: &rustls::pki_types::pem::Error) -> Error {
     match error {
-        rustls::pki_types::pem::Error::NoItemsFound => Error::file(path, format!("no {what} in PEM form in it")),
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            Error::file(path, format!("no {what} in PEM form in it"))
+        }
         e => Error::file(path, e.to_string()),
     }
 }
