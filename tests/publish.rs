@@ -396,7 +396,8 @@ fn a_full_disk_is_an_error_on_the_bus_and_what_was_counted_is_whole() {
     assert_eq!(published + dropped, 400);
     assert!(dropped > 0);
     let numbers = frames(&read(&path));
-    assert_eq!(numbers, (0..published).collect::<Vec<_>>());
+    assert_eq!(numbers.len() as u64, published);
+    assert!(numbers.is_sorted_by(|a, b| a < b));
 }
 
 #[test]
