@@ -3,6 +3,7 @@
 pub mod addetect;
 pub mod adfeatures;
 pub mod adoverlay;
+pub mod adpublish;
 pub mod adretrieve;
 pub mod adscore;
 mod device;
@@ -42,5 +43,6 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     adretrieve::register(plugin)?;
     adscore::register(plugin)?;
     adoverlay::register(plugin)?;
+    adpublish::register(plugin)?;
     addetect::register(plugin)
 }

@@ -55,7 +55,7 @@ pub struct MapPlace {
 }
 
 /// An anomalous region.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct RegionInfo {
     /// Left edge in frame pixels.
     pub x: u32,

@@ -1,0 +1,294 @@
+//! A file that messages are added to, and that is set aside when it has become too large or too old.
+//!
+//! What was added is never lost by our doing: a name that is taken is not taken again, a file that somebody moved away is begun
+//! anew, and two writers can't share one.
+
+use super::settings::FileFormat;
+use crate::{Error, Result};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Bytes that are read at a time where the end of the last whole line is looked for.
+const CHUNK: u64 = 64 * 1024;
+
+/// When a file is set aside.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// Bytes.
+    pub(super) size: Option<u64>,
+    pub(super) age: Option<Duration>,
+}
+
+/// How messages are put together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Framing {
+    format: FileFormat,
+    /// Whether a message was written before.
+    begun: bool,
+}
+
+impl Framing {
+    pub(super) fn new(format: FileFormat) -> Self {
+        Self { format, begun: false }
+    }
+
+    /// A message with what must stand before and after it.
+    pub(super) fn frame(&self, json: &[u8]) -> Vec<u8> {
+        match (self.format, self.begun) {
+            (FileFormat::JsonLines, _) => [json, b"\n"].concat(),
+            (FileFormat::Json, false) => [b"[\n", json].concat(),
+            (FileFormat::Json, true) => [b",\n", json].concat(),
+        }
+    }
+
+    /// The last message was written.
+    pub(super) fn advance(&mut self) {
+        self.begun = true;
+    }
+
+    /// How many bytes [`Self::end`] has after a message.
+    fn tail(&self) -> usize {
+        Self { begun: true, ..*self }.end().len()
+    }
+
+    /// What completes a file.
+    pub(super) fn end(&self) -> &'static [u8] {
+        match (self.format, self.begun) {
+            (FileFormat::JsonLines, _) => b"",
+            (FileFormat::Json, false) => b"[]\n",
+            (FileFormat::Json, true) => b"\n]\n",
+        }
+    }
+}
+
+/// The file.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    limits: Limits,
+    framing: Framing,
+    file: File,
+    /// Bytes up to the end of the last message.
+    length: u64,
+    /// Whether the end of the array stands there.
+    finished: bool,
+    opened: Instant,
+}
+
+impl LogFile {
+    /// Opens the file, or makes it. JSON lines are added to what is there; a JSON array that is there is set aside.
+    ///
+    /// # Errors
+    /// If it can't be written or isn't a regular file, or if somebody else writes to it.
+    pub(super) fn open(path: &Path, format: FileFormat, limits: Limits) -> Result<Self> {
+        let (mut file, mut length) = open(path)?;
+        match format {
+            FileFormat::JsonLines => length = cut_torn_line(&mut file, path, length)?,
+            FileFormat::Json if length > 0 => {
+                set_aside(path).map_err(|e| Error::io(path, e))?;
+                (file, length) = open(path)?;
+            }
+            FileFormat::Json => (),
+        }
+        if length == 0 {
+            // Where folders can't be synced, that they hold the file is up to the file system.
+            let _ = sync_folder(path);
+        }
+        let framing = Framing::new(format);
+        Ok(Self {
+            path: path.to_owned(),
+            limits,
+            framing,
+            file,
+            length,
+            finished: false,
+            opened: Instant::now(),
+        })
+    }
+
+    /// The file's name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// When the file will be too old.
+    pub(super) fn expiry(&self) -> Option<Instant> {
+        self.limits.age.filter(|_| self.length > 0).map(|age| self.opened + age)
+    }
+
+    /// Whether it is too old.
+    pub(super) fn expired(&self) -> bool {
+        self.expiry().is_some_and(|expiry| Instant::now() >= expiry)
+    }
+
+    /// Adds a message. If that fails, the file ends with the message before it.
+    pub(super) fn append(&mut self, json: &[u8]) -> io::Result<()> {
+        let mut bytes = self.framing.frame(json);
+        let size = self.length + (bytes.len() + self.framing.tail()) as u64;
+        let too_large = self.limits.size.is_some_and(|limit| size > limit);
+        if self.length > 0 && (too_large || self.expired()) {
+            self.rotate()?;
+            bytes = self.framing.frame(json);
+        }
+        if self.finished {
+            self.cut()?;
+        }
+        if let Err(e) = self.file.write_all(&bytes) {
+            // On a full disk half a message may have found room.
+            self.cut()?;
+            return Err(e);
+        }
+        self.framing.advance();
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Takes away what stands after the last message.
+    fn cut(&mut self) -> io::Result<()> {
+        self.file.set_len(self.length)?;
+        self.file.seek(SeekFrom::Start(self.length))?;
+        self.finished = false;
+        Ok(())
+    }
+
+    /// Puts what was added on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Sets the file aside and begins a new one.
+    pub(super) fn rotate(&mut self) -> io::Result<()> {
+        self.finish()?;
+        set_aside(&self.path)?;
+        self.begin()
+    }
+
+    /// Begins anew if the file is no longer where it was: moved or removed by somebody.
+    pub(super) fn follow(&mut self) -> io::Result<()> {
+        let ours = self.file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return Ok(()),
+            Ok(_) => (),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => (),
+            Err(e) => return Err(e),
+        }
+        self.finish()?;
+        self.begin()
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        *self = Self::open(&self.path, self.framing.format, self.limits).map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    /// Completes the file.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        if self.finished {
+            return Ok(());
+        }
+        if let Err(e) = self.file.write_all(self.framing.end()).and_then(|()| self.file.sync_all()) {
+            self.cut()?;
+            return Err(e);
+        }
+        self.finished = true;
+        Ok(())
+    }
+}
+
+/// Opens the file for adding to it, as the only one; returns its length, too.
+fn open(path: &Path) -> Result<(File, u64)> {
+    let mut options = OpenOptions::new();
+    // A named pipe that nobody reads would hold us up.
+    options.read(true).write(true).create(true).custom_flags(libc::O_NONBLOCK);
+    let mut file = options.open(path).map_err(|e| Error::io(path, e))?;
+    let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
+    if !metadata.is_file() {
+        return Err(Error::file(path, "not a regular file; name one, or 'stdout'"));
+    }
+    match file.try_lock() {
+        // A file system without locks leaves this to the user.
+        Ok(()) | Err(TryLockError::Error(_)) => (),
+        Err(TryLockError::WouldBlock) => {
+            return Err(Error::file(
+                path,
+                "another adpublish writes to this file; give each a file of its own",
+            ));
+        }
+    }
+    let length = file.seek(SeekFrom::End(0)).map_err(|e| Error::io(path, e))?;
+    Ok((file, length))
+}
+
+/// Cuts what stands after the last line end, the rest of a message that a crash interrupted; returns the length.
+fn cut_torn_line(file: &mut File, path: &Path, length: u64) -> Result<u64> {
+    let (end, first) = last_line(file, length).map_err(|e| Error::io(path, e))?;
+    if first.is_some_and(|byte| byte != b'{') {
+        // Somebody's picture, say.
+        return Err(Error::file(
+            path,
+            "its last line is no JSON object; name a file of JSON lines, or a new one",
+        ));
+    }
+    if end < length {
+        file.set_len(end).map_err(|e| Error::io(path, e))?;
+    }
+    file.seek(SeekFrom::Start(end)).map_err(|e| Error::io(path, e))
+}
+
+/// Where the line begins that has no end, and its first byte if it has one.
+fn last_line(file: &mut File, length: u64) -> io::Result<(u64, Option<u8>)> {
+    let mut chunk = Vec::new();
+    let mut end = length;
+    let mut first = None;
+    while end > 0 {
+        let start = end.saturating_sub(CHUNK);
+        file.seek(SeekFrom::Start(start))?;
+        chunk.clear();
+        file.take(end - start).read_to_end(&mut chunk)?;
+        match chunk.iter().rposition(|&byte| byte == b'\n') {
+            Some(place) => return Ok((start + place as u64 + 1, chunk.get(place + 1).copied().or(first))),
+            None => first = chunk.first().copied(),
+        }
+        end = start;
+    }
+    Ok((0, first))
+}
+
+/// Gives the file a name with the time, one that nothing has, and makes that last.
+fn set_aside(path: &Path) -> io::Result<()> {
+    let name = |extension: &str| {
+        let mut name = path.file_stem().unwrap_or_default().to_owned();
+        name.push(extension);
+        if let Some(suffix) = path.extension() {
+            name.push(".");
+            name.push(suffix);
+        }
+        path.with_file_name(name)
+    };
+    let now =
+        glib::DateTime::now_utc().and_then(|now| now.format("%Y%m%dT%H%M%SZ")).map_err(io::Error::other)?;
+    for number in 0.. {
+        let aside = if number == 0 { name(&format!("-{now}")) } else { name(&format!("-{now}-{number}")) };
+        // Unlike a renaming, a second name never takes the place of another file.
+        match std::fs::hard_link(path, &aside) {
+            Ok(()) => break,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => (),
+            // File systems without hard links: nobody but us makes such names.
+            Err(_) if aside.try_exists()? => (),
+            Err(_) => {
+                std::fs::rename(path, &aside)?;
+                return sync_folder(path);
+            }
+        }
+    }
+    std::fs::remove_file(path)?;
+    sync_folder(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
