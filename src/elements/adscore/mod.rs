@@ -2,7 +2,6 @@
 //!
 //! The last of the three elements that inspect. What it attaches is described in `docs/metadata.md`.
 
-mod decision;
 mod imp;
 mod map;
 mod message;

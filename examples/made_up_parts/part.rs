@@ -1,55 +1,15 @@
-//! Draws a data set of made-up machined rings, to try the tools with nothing to download:
-//!
-//! ```text
-//! cargo run --release --example made_up_parts -- parts
-//! adtrain fit --data parts --out parts.bundle
-//! adtrain eval --model parts.bundle --data parts --report parts.html
-//! ```
-//!
-//! The same command always draws the same parts.
+//! Machined rings under a camera, good and damaged.
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256Plus;
-use std::path::Path;
+use rand::Rng;
 
-const SIDE: u32 = 400;
+/// Side of an image in pixels.
+pub const SIDE: u32 = 400;
 const OUTER: f32 = 150.0;
 const INNER: f32 = 62.0;
 
-type Error = Box<dyn std::error::Error>;
-
-fn main() -> Result<(), Error> {
-    let folder = std::env::args().nth(1).ok_or("usage: made_up_parts FOLDER")?;
-    let folder = Path::new(&folder);
-    let mut random = Xoshiro256Plus::seed_from_u64(1);
-    for i in 0..60 {
-        save(&Part::new(&mut random).draw(&mut random), &folder.join("train/good"), i)?;
-    }
-    for i in 0..20 {
-        save(&Part::new(&mut random).draw(&mut random), &folder.join("test/good"), i)?;
-    }
-    for (name, defect) in [("scratch", Defect::Scratch), ("stain", Defect::Stain), ("chip", Defect::Chip)] {
-        for i in 0..12 {
-            let part = Part::new(&mut random);
-            let mut image = part.draw(&mut random);
-            let mask = defect.apply(&part, &mut image, &mut random);
-            save(&image, &folder.join("test").join(name), i)?;
-            let masks = folder.join("ground_truth").join(name);
-            std::fs::create_dir_all(&masks)?;
-            mask.save(masks.join(format!("{i:03}_mask.png")))?;
-        }
-    }
-    Ok(())
-}
-
-fn save(image: &RgbImage, folder: &Path, number: usize) -> Result<(), Error> {
-    std::fs::create_dir_all(folder)?;
-    Ok(image.save(folder.join(format!("{number:03}.png")))?)
-}
-
 /// Where and how a ring lies under the camera.
-struct Part {
+pub struct Part {
     centre: (f32, f32),
     angle: f32,
     light: f32,
@@ -57,7 +17,7 @@ struct Part {
 }
 
 impl Part {
-    fn new(random: &mut impl Rng) -> Self {
+    pub fn new(random: &mut impl Rng) -> Self {
         let middle = SIDE as f32 / 2.0;
         Self {
             centre: (middle + random.gen_range(-6.0..6.0), middle + random.gen_range(-6.0..6.0)),
@@ -73,7 +33,7 @@ impl Part {
         (dx.hypot(dy), dy.atan2(dx) + self.angle)
     }
 
-    fn draw(&self, random: &mut impl Rng) -> RgbImage {
+    pub fn draw(&self, random: &mut impl Rng) -> RgbImage {
         RgbImage::from_fn(SIDE, SIDE, |x, y| {
             let (radius, around) = self.polar(x, y);
             let metal = edge(radius - INNER) * edge(OUTER - radius);
@@ -99,8 +59,9 @@ fn edge(distance: f32) -> f32 {
     (distance + 0.5).clamp(0.0, 1.0)
 }
 
+/// What can be wrong with a ring.
 #[derive(Clone, Copy)]
-enum Defect {
+pub enum Defect {
     Scratch,
     Stain,
     Chip,
@@ -108,7 +69,7 @@ enum Defect {
 
 impl Defect {
     /// Damages the image and returns what was damaged, white on black.
-    fn apply(self, part: &Part, image: &mut RgbImage, random: &mut impl Rng) -> GrayImage {
+    pub fn apply(self, part: &Part, image: &mut RgbImage, random: &mut impl Rng) -> GrayImage {
         let around = random.gen_range(0.0..std::f32::consts::TAU);
         let on_ring =
             |radius: f32| (part.centre.0 + around.cos() * radius, part.centre.1 + around.sin() * radius);
