@@ -30,6 +30,8 @@ pub enum Outcome {
     Done(Box<State>),
     /// Another process is at it.
     Busy,
+    /// It was there when the audit began.
+    Gone,
 }
 
 /// What the audit of every video has in common.
@@ -54,7 +56,13 @@ pub fn audit(
 ) -> anyhow::Result<Outcome> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let Some(_lock) = settings::reserve(folder)? else { return Ok(Outcome::Busy) };
-    let identity = Identity::of(&source.path)?;
+    let identity = match Identity::of(&source.path) {
+        Ok(identity) => identity,
+        Err(error) => {
+            report.gone(&error);
+            return Ok(Outcome::Gone);
+        }
+    };
     let mut state = match State::load(folder)? {
         Some(state) if state.identity == identity => state,
         // It is another video than at that time, or has grown.

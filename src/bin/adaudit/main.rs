@@ -32,6 +32,7 @@ use results::Totals;
 use serde_json::json;
 use settings::{Folder, Settings};
 use sha2::{Digest, Sha256};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -207,11 +208,12 @@ fn conclude(
     missing: usize,
 ) -> anyhow::Result<()> {
     let done = outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Done(state) => Some(state),
-        Outcome::Busy => None,
+        Outcome::Done(state) => Some(&**state),
+        Outcome::Busy | Outcome::Gone => None,
     });
-    let named = Totals::of(done.map(|state| &**state));
-    let busy = outcomes.len() - named.videos;
+    let named = Totals::of(done);
+    let busy = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Busy)).count();
+    let missing = missing + outcomes.len() - busy - named.videos;
     let total = if arguments.no_report { named } else { results::write(folder, settings, threshold)? };
     let damaged = if arguments.videos.is_empty() { total.damaged } else { named.damaged };
     let page = (!arguments.no_report).then(|| folder.join(results::PAGE));
@@ -235,8 +237,9 @@ fn conclude(
             count => format!("{count} {unit}s"),
         };
         let (videos, events) = (counted(total.videos, "video"), counted(total.events, "event"));
-        println!("{events} in {} of {videos}", Length(total.length));
-        page.iter().for_each(|page| println!("{}", page.display()));
+        let page = page.map(|page| format!("\n{}", page.display())).unwrap_or_default();
+        // Where nobody reads it, the results are in the folder all the same.
+        let _ = writeln!(std::io::stdout(), "{events} in {} of {videos}{page}", Length(total.length));
     }
     let problems = [
         (missing, "path could not be read", "paths could not be read"),

@@ -238,6 +238,15 @@ impl<'a> Report<'a> {
         self.tell_video(state);
     }
 
+    /// It cannot be found any more.
+    pub fn gone(&self, error: &gstanomaly::Error) {
+        let mut work = self.board.work();
+        work.before += self.source.bytes as f64;
+        work.finished += 1;
+        drop(work);
+        self.board.complain(&error.to_string());
+    }
+
     /// It begins, or goes on.
     pub fn started(&mut self, state: &State) {
         self.told = state.inspected;
