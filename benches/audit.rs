@@ -6,9 +6,8 @@
 //! medians in frames a second and their ratio. The video is a made-up recording and the bundle is fitted to its parts, or they are those
 //! that `BENCH_VIDEO` and `BENCH_BUNDLE` name. `BENCH_ROUNDS` and `BENCH_THREADS` stand for 5 and 0 (all cores).
 
-#[path = "../examples/made_up_parts/part.rs"]
-mod part;
-#[path = "../examples/made_up_parts/recording.rs"]
+#[path = "../examples/made_up_recording.rs"]
+#[allow(dead_code, reason = "its main is for people")]
 mod recording;
 
 use gstanomaly::bundle::open_shared;
@@ -115,7 +114,10 @@ fn fit(scratch: &Path, count: usize) -> PathBuf {
     std::fs::create_dir(&images).unwrap();
     let mut random = rand_xoshiro::Xoshiro256Plus::seed_from_u64(1);
     for i in 0..count {
-        part::Part::new(&mut random).draw(&mut random).save(images.join(format!("{i:03}.ppm"))).unwrap();
+        recording::made_up_parts::Part::new(&mut random)
+            .draw(&mut random)
+            .save(images.join(format!("{i:03}.ppm")))
+            .unwrap();
     }
     let options = FitOptions {
         name: "bench".into(),

@@ -13,9 +13,8 @@ mod damage;
 mod interruption;
 #[path = "audit/line.rs"]
 mod line;
-#[path = "../examples/made_up_parts/part.rs"]
-mod part;
-#[path = "../examples/made_up_parts/recording.rs"]
+#[path = "../examples/made_up_recording.rs"]
+#[allow(dead_code, reason = "its main is for people")]
 mod recording;
 #[path = "audit/tables.rs"]
 mod tables;
@@ -40,7 +39,7 @@ fn every_event_is_found_and_none_on_good_parts() {
     for event in &events {
         for still in [&event.still, &event.overlay] {
             let image = image::open(line.path("found").join(still)).unwrap();
-            assert_eq!((image.width(), image.height()), (part::SIDE, part::SIDE));
+            assert_eq!((image.width(), image.height()), (400, 400));
         }
     }
     let videos = std::fs::read_to_string(line.path("found/videos.csv")).unwrap();

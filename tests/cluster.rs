@@ -8,9 +8,8 @@
 #[path = "audit/line.rs"]
 #[allow(dead_code, reason = "shared with tests/audit.rs")]
 mod line;
-#[path = "../examples/made_up_parts/part.rs"]
-mod part;
-#[path = "../examples/made_up_parts/recording.rs"]
+#[path = "../examples/made_up_recording.rs"]
+#[allow(dead_code, reason = "its main is for people")]
 mod recording;
 
 use line::{check_events, line};

@@ -1,7 +1,6 @@
 //! A production line: its recordings, the bundle of its parts, and `adaudit` in a folder.
 
-use crate::part::Part;
-use crate::recording;
+use crate::recording::{self, made_up_parts::Part};
 use assert_cmd::Command;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256Plus;

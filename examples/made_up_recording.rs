@@ -1,8 +1,19 @@
-//! A recording of rings that pass a camera one after the other, some of them damaged.
+//! Records made-up machined rings that pass a camera one after the other, some of them damaged:
+//!
+//! ```text
+//! cargo run --release --example made_up_recording -- line.mkv 10
+//! ```
+//!
+//! The recording lasts ten minutes, and `line.mkv.csv` has the times at which damaged rings are in it, in seconds. The rings are those of
+//! `made_up_parts`. The same command always records the same.
 
-use crate::part::{Defect, Part, SIDE};
+#[path = "made_up_parts.rs"]
+#[allow(dead_code, reason = "the example's own folder is not wanted here")]
+pub mod made_up_parts;
+
 use gst::prelude::*;
 use image::RgbImage;
+use made_up_parts::{Defect, Part};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 use std::path::Path;
@@ -18,12 +29,22 @@ const GOOD_PARTS: usize = 40;
 
 type Error = Box<dyn std::error::Error>;
 
+fn main() -> Result<(), Error> {
+    let mut arguments = std::env::args().skip(1);
+    let usage = "usage: made_up_recording FILE MINUTES";
+    let file = arguments.next().ok_or(usage)?;
+    let minutes = arguments.next().ok_or(usage)?.parse()?;
+    let damaged = write(Path::new(&file), minutes)?;
+    let lines = damaged.iter().map(|(start, end)| format!("{start},{end}\n")).collect::<String>();
+    Ok(std::fs::write(format!("{file}.csv"), format!("start,end\n{lines}"))?)
+}
+
 /// Writes `minutes` of video as H.264 in Matroska; returns from when to when damaged rings are in it, in seconds.
 pub fn write(path: &Path, minutes: f64) -> Result<Vec<(f64, f64)>, Error> {
     gst::init()?;
     let mut random = Xoshiro256Plus::seed_from_u64(2);
     let good: Vec<RgbImage> = (0..GOOD_PARTS).map(|_| Part::new(&mut random).draw(&mut random)).collect();
-    let recorder = Recorder::start(path)?;
+    let recorder = Recorder::start(path, good[0].dimensions())?;
     let parts = ((minutes * 60.0) as u64 * RATE / FRAMES_PER_PART).max(1);
     let mut damaged = Vec::new();
     // Never two in a row: they would be one event.
@@ -58,13 +79,13 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn start(path: &Path) -> Result<Self, Error> {
+    fn start(path: &Path, (width, height): (u32, u32)) -> Result<Self, Error> {
         let description = "appsrc name=in format=time block=true max-buffers=8 ! videoconvert \
             ! openh264enc bitrate=3000000 complexity=low ! h264parse ! matroskamux ! filesink name=out";
         let pipeline =
             gst::parse::launch(description)?.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
         let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().ok_or("no appsrc")?;
-        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, SIDE, SIDE);
+        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height);
         source.set_caps(Some(&info.fps(gst::Fraction::new(RATE as i32, 1)).build()?.to_caps()?));
         pipeline.by_name("out").ok_or("no filesink")?.set_property("location", path.to_str().ok_or("path")?);
         pipeline.set_state(gst::State::Playing)?;

@@ -1,12 +1,52 @@
-//! Machined rings under a camera, good and damaged.
+//! Draws a data set of made-up machined rings, to try the tools with nothing to download:
+//!
+//! ```text
+//! cargo run --release --example made_up_parts -- parts
+//! adtrain fit --data parts --out parts.bundle
+//! adtrain eval --model parts.bundle --data parts --report parts.html
+//! ```
+//!
+//! The same command always draws the same parts.
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use rand::Rng;
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256Plus;
+use std::path::Path;
 
-/// Side of an image in pixels.
-pub const SIDE: u32 = 400;
+const SIDE: u32 = 400;
 const OUTER: f32 = 150.0;
 const INNER: f32 = 62.0;
+
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Error> {
+    let folder = std::env::args().nth(1).ok_or("usage: made_up_parts FOLDER")?;
+    let folder = Path::new(&folder);
+    let mut random = Xoshiro256Plus::seed_from_u64(1);
+    for i in 0..60 {
+        save(&Part::new(&mut random).draw(&mut random), &folder.join("train/good"), i)?;
+    }
+    for i in 0..20 {
+        save(&Part::new(&mut random).draw(&mut random), &folder.join("test/good"), i)?;
+    }
+    for (name, defect) in [("scratch", Defect::Scratch), ("stain", Defect::Stain), ("chip", Defect::Chip)] {
+        for i in 0..12 {
+            let part = Part::new(&mut random);
+            let mut image = part.draw(&mut random);
+            let mask = defect.apply(&part, &mut image, &mut random);
+            save(&image, &folder.join("test").join(name), i)?;
+            let masks = folder.join("ground_truth").join(name);
+            std::fs::create_dir_all(&masks)?;
+            mask.save(masks.join(format!("{i:03}_mask.png")))?;
+        }
+    }
+    Ok(())
+}
+
+fn save(image: &RgbImage, folder: &Path, number: usize) -> Result<(), Error> {
+    std::fs::create_dir_all(folder)?;
+    Ok(image.save(folder.join(format!("{number:03}.png")))?)
+}
 
 /// Where and how a ring lies under the camera.
 pub struct Part {
