@@ -19,7 +19,7 @@ mod recording;
 #[path = "audit/tables.rs"]
 mod tables;
 
-use line::{Line, check_events, json_lines, line};
+use line::{check_events, json_lines, line};
 
 #[test]
 fn every_event_is_found_and_none_on_good_parts() {

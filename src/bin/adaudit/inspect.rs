@@ -221,7 +221,7 @@ impl Audit<'_> {
             Change::Ended(event) => {
                 self.save_peak()?;
                 self.peak = None;
-                report.event(&self.state, self.number(), &event, &self.folder)?;
+                report.event(&self.state, self.number(), &event, &self.folder);
                 self.state.events.push(event);
             }
             Change::Dropped => {

@@ -100,7 +100,10 @@ impl Work {
 
     fn text(&self) -> String {
         let left = self.left().map(|left| format!(", {} left", estimate(left))).unwrap_or_default();
-        let events = if self.events == 1 { "1 event" } else { &format!("{} events", self.events) };
+        let events = match self.events {
+            1 => "1 event".into(),
+            events => format!("{events} events"),
+        };
         let (finished, videos) = (self.finished, self.videos);
         format!("{finished} of {videos} videos, {events}, {:.0} frames/s{left}", self.rate())
     }
@@ -278,7 +281,7 @@ impl<'a> Report<'a> {
     }
 
     /// An event has ended; its number counts from 1.
-    pub fn event(&self, state: &State, number: usize, event: &Event, folder: &Path) -> anyhow::Result<()> {
+    pub fn event(&self, state: &State, number: usize, event: &Event, folder: &Path) {
         self.board.work().events += 1;
         let (still, overlay) = stills::names(number);
         self.board.emit(&json!({
@@ -293,7 +296,6 @@ impl<'a> Report<'a> {
             "still": folder.join(still),
             "overlay": folder.join(overlay),
         }));
-        Ok(())
     }
 
     /// It is done with.

@@ -95,7 +95,7 @@ impl Writer {
 ///
 /// # Errors
 /// If the file cannot be read, or holds fewer.
-pub fn read(path: &Path, count: u64) -> Result<impl Iterator<Item = Result<Record>>> {
+pub fn read(path: &Path, count: u64) -> Result<impl Iterator<Item = Result<Record>> + use<>> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     check_length(path, &file, count)?;
     let (path, mut file) = (path.to_owned(), BufReader::new(file));

@@ -50,7 +50,7 @@ impl Video {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn records(&self) -> Result<impl Iterator<Item = Result<Record>>> {
+    pub fn records(&self) -> Result<impl Iterator<Item = Result<Record>> + use<>> {
         records::read(&self.path.join(RECORDS), self.state.inspected)
     }
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use gstanomaly::dataset::VideoFrame;
 use gstanomaly::methods::Anomaly;
 use image::{Rgb, RgbImage};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Quality of the JPEG files.
 const QUALITY: u8 = 90;
@@ -60,7 +60,7 @@ pub fn remove(folder: &Path, event: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write(path: &PathBuf, image: &RgbImage) -> anyhow::Result<()> {
+fn write(path: &Path, image: &RgbImage) -> anyhow::Result<()> {
     let bytes = pictures::jpeg(image, QUALITY)?;
     gstanomaly::evaluate::write_atomically(path, |file| std::io::Write::write_all(file, &bytes))
         .with_context(|| path.display().to_string())

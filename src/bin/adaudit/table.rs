@@ -32,7 +32,7 @@ pub fn events(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
         for (i, (event, peak)) in video.events.iter().zip(&video.peaks).enumerate() {
             let (still, overlay) = stills::names(i + 1);
             table.write_record([
-                &video.state.video,
+                video.state.video.as_str(),
                 &(i + 1).to_string(),
                 &time(event.first.time),
                 &time(event.end),
@@ -58,7 +58,7 @@ pub fn videos(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
     table.write_record(["video", "seconds", "frames", "inspected", "events", "problem"])?;
     for video in videos {
         table.write_record([
-            &video.state.video,
+            video.state.video.as_str(),
             &time(video.state.end),
             &video.state.frames.to_string(),
             &video.state.inspected.to_string(),

@@ -1,6 +1,6 @@
 //! What goes to stderr while the work goes on (a bar on a terminal, now and then a line elsewhere), and results to stdout.
 
-pub use crate::common::failure::{describe, is_broken_pipe};
+pub use crate::common::failure::describe;
 
 use crate::interrupt;
 use gstanomaly::methods::fitting::Progress;
@@ -114,4 +114,10 @@ impl Progress for Console {
 /// Prints lines of the result to standard output.
 pub fn print(lines: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{lines}")?)
+}
+
+/// Whether nobody reads standard output any longer.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -3,12 +3,6 @@
 /// What a shell reports of a program that Ctrl-C stopped.
 pub const INTERRUPTED: u8 = 130;
 
-/// Whether nobody reads standard output any longer.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<std::io::Error>();
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
 /// An error with its causes, without those that it has already named.
 pub fn describe(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |text, cause| match cause.to_string() {
