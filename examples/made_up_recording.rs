@@ -19,9 +19,9 @@ use rand_xoshiro::Xoshiro256Plus;
 use std::path::Path;
 
 /// Frames a second.
-pub const RATE: u64 = 4;
+pub const RATE: u64 = 2;
 /// Frames in which a ring lies under the camera.
-pub const FRAMES_PER_PART: u64 = 8;
+pub const FRAMES_PER_PART: u64 = 4;
 /// Every so many-th ring is damaged, at most.
 const PARTS_PER_DEFECT: u64 = 23;
 /// Rings that come again and again.

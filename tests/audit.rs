@@ -43,7 +43,7 @@ fn every_event_is_found_and_none_on_good_parts() {
         }
     }
     let videos = std::fs::read_to_string(line.path("found/videos.csv")).unwrap();
-    assert!(videos.contains(&format!("{},120.000,480,480,{},\n", line.video, events.len())), "{videos}");
+    assert!(videos.contains(&format!("{},120.000,240,240,{},\n", line.video, events.len())), "{videos}");
 
     // Nothing is left to do, and the result stays as it is.
     let before = line.results("found");
@@ -60,7 +60,7 @@ fn frames_are_left_out_and_events_held() {
     let run = line.succeeds(&format!("--model b --out found --every 2 --hold 2 {} --json", line.video));
     let lines = json_lines(&run.stdout);
     let done = lines.last().unwrap();
-    assert_eq!((&done["type"], &done["inspected"]), (&"done".into(), &240.into()));
+    assert_eq!((&done["type"], &done["inspected"]), (&"done".into(), &120.into()));
     let events: Vec<_> = lines.iter().filter(|line| line["type"] == "event").collect();
     assert_eq!(events.len(), line.damaged.len());
     for (event, (start, end)) in events.iter().zip(&line.damaged) {

@@ -74,7 +74,7 @@ cluster.shutdown()
 events = pyarrow.parquet.read_table("clustered/events.parquet")
 frames = pyarrow.parquet.read_table("clustered/frames.parquet")
 print(events.schema, frames.schema, sep="\n")
-assert frames.num_rows == 4 * 480
+assert frames.num_rows == 4 * 240
 keys = frames.group_by(["video", "frame"]).aggregate([([], "count_all")])
 assert keys.num_rows == frames.num_rows, "no frame is there twice"
 for event in events.to_pylist():

@@ -43,7 +43,10 @@ fn killed_three_times_the_result_is_the_same() {
                 kept(&line, "killed") > before || audit.try_wait().unwrap().is_some()
             });
         }
-        signal(&audit, libc::SIGKILL);
+        // It may have been faster.
+        if audit.try_wait().unwrap().is_none() {
+            signal(&audit, libc::SIGKILL);
+        }
         let status = audit.wait().unwrap();
         let now = kept(&line, "killed");
         println!("killed after {:?}, {now} frames are kept, {status}", started.elapsed());
@@ -98,7 +101,7 @@ fn a_torn_state_is_named() {
     };
     let records = file("frames.bin");
     std::fs::write(&records, b"short").unwrap();
-    line.fails(&format!("--model b --out found {}", line.short)).says(&["frames.bin", "expected 24 records"]);
+    line.fails(&format!("--model b --out found {}", line.short)).says(&["frames.bin", "expected 12 records"]);
     std::fs::write(file("state.json"), b"{").unwrap();
     line.fails(&format!("--model b --out found {}", line.short)).says(&["state.json", "remove its folder"]);
     std::fs::remove_dir_all(records.parent().unwrap()).unwrap();

@@ -64,7 +64,7 @@ pub fn line() -> Line {
         std::os::unix::fs::symlink(SHARED.folder.path().join(name), folder.path().join(name)).unwrap();
     }
     let damaged = SHARED.damaged.clone();
-    Line { folder, video: "line.mkv".into(), short: "short.mkv".into(), good_frames: 72, damaged }
+    Line { folder, video: "line.mkv".into(), short: "short.mkv".into(), good_frames: 36, damaged }
 }
 
 impl Line {

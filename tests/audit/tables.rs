@@ -37,13 +37,13 @@ fn parquet_and_csv_say_the_same() {
         );
     }
     let frames = rows(&line.path("found/frames.parquet"));
-    assert_eq!(frames.len() as u64, 480 + line.good_frames);
+    assert_eq!(frames.len() as u64, 240 + line.good_frames);
     // By name: the short one comes first.
     for (i, row) in frames[line.good_frames as usize..].iter().enumerate() {
         assert_eq!(row.get_string(0).unwrap(), &format!("in/{}", line.video));
         assert_eq!(row.get_long(1).unwrap() as usize, i);
         let time = row.get_double(2).unwrap();
-        assert!((time - i as f64 / 4.0).abs() < 1e-3, "{row}");
+        assert!((time - i as f64 / 2.0).abs() < 1e-3, "{row}");
         let inside = events.iter().any(|event| (event.start..event.end).contains(&(time + 1e-4)));
         assert_eq!(row.get_bool(5).unwrap(), inside, "{row}");
         assert_eq!(row.get_double(4).unwrap() >= 0.5, inside, "{row}");

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A kill costs the work since the last checkpoint, which is so long ago at most.
-const CHECKPOINT: Duration = Duration::from_secs(5);
+const CHECKPOINT: Duration = Duration::from_secs(2);
 /// A video's end or its next frame may be missing for so long before that is a problem.
 const TOLERANCE: u64 = 1_000_000_000;
 /// Lengths that containers declare are right up to one part in so many.
@@ -204,7 +204,7 @@ impl Audit<'_> {
         self.state.frames = frame.number + 1;
         let change = self.state.tracker.update(mark, &anomaly, self.rules.hold);
         if change == Change::Peak {
-            (self.peak, self.unsaved) = (Some(Peak { mark, frame, anomaly }), true);
+            (self.peak, self.unsaved) = (Some(Peak { frame, anomaly }), true);
             return Ok(());
         }
         self.follow(change, report)

@@ -206,7 +206,7 @@ fn facts(videos: &[Video], settings: &Settings, threshold: f64) -> Vec<(&'static
             "Frames inspected",
             match settings.every {
                 1 => inspected.to_string(),
-                every => format!("{inspected}, every {every}th"),
+                every => format!("{inspected}, one in {every}"),
             },
         ),
     ];

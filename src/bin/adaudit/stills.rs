@@ -1,7 +1,6 @@
 //! The worst frame of an event as JPEG files, as it was and with what was found in it.
 
 use crate::common::{overlay, pictures};
-use crate::events::Mark;
 use anyhow::Context;
 use gstanomaly::dataset::VideoFrame;
 use gstanomaly::methods::Anomaly;
@@ -23,7 +22,6 @@ pub fn names(event: usize) -> (String, String) {
 /// The worst frame so far of an event, until it has ended.
 #[derive(Debug)]
 pub struct Peak {
-    pub mark: Mark,
     pub frame: VideoFrame,
     pub anomaly: Anomaly,
 }
