@@ -22,15 +22,15 @@ PATIENCE = 240
 def audits():
     """The adaudit processes at work below a Ray worker, with their workers."""
     found = {}
-    for status in Path("/proc").glob("[0-9]*/status"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-        except (OSError, ValueError):
+            name, parent = (process / "comm").read_text().strip(), (process / "stat").read_text().split(") ")[-1].split()[1]
+            # A process that has ended but was not waited for has no command line.
+            if name == "adaudit" and b"clustered" in (process / "cmdline").read_bytes():
+                found[int(process.name)] = int(parent)
+        except OSError:
+            # It has ended while it was looked at.
             continue
-        if fields["Name"].strip() == "adaudit" and os.path.realpath(f"/proc/{status.parent.name}/cwd") != "/":
-            command = Path(f"/proc/{status.parent.name}/cmdline")
-            if b"clustered" in (command.read_bytes() if command.exists() else b""):
-                found[int(status.parent.name)] = int(fields["PPid"])
     return found
 
 

@@ -18,8 +18,10 @@ use std::time::{Duration, Instant};
 
 /// A kill costs the work since the last checkpoint, which is so long ago at most.
 const CHECKPOINT: Duration = Duration::from_secs(2);
-/// A video's end or its next frame may be missing for so long before that is a problem.
-const TOLERANCE: u64 = 1_000_000_000;
+/// The next frame may be missing for so many ns, and for as long as two frames take, before that is a problem.
+const GAP_TOLERANCE: u64 = 500_000_000;
+/// A video may end so many ns before the length that it declares.
+const END_TOLERANCE: u64 = 1_000_000_000;
 /// Lengths that containers declare are right up to one part in so many.
 const DECLARED_PRECISION: u64 = 50;
 
@@ -169,7 +171,7 @@ impl Audit<'_> {
             return Ok(());
         }
         if let (Some(before), Some(time), Some(length)) = (before, time, frame.duration)
-            && time.saturating_sub(before) > TOLERANCE.max(2 * length.nseconds())
+            && time.saturating_sub(before) > GAP_TOLERANCE.max(2 * length.nseconds())
         {
             self.state.gaps.push((before, time));
         }
@@ -272,7 +274,7 @@ fn problem(state: &State, failure: Option<Error>) -> Option<String> {
             other => other.to_string(),
         });
     } else if let (Some(declared), Some(end)) = (state.declared, state.end)
-        && declared.saturating_sub(end) > TOLERANCE.max(declared / DECLARED_PRECISION)
+        && declared.saturating_sub(end) > END_TOLERANCE.max(declared / DECLARED_PRECISION)
     {
         problems.push(format!("ends after {} of the {} that it declares", Length(end), Length(declared)));
     }
