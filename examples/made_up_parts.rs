@@ -69,7 +69,7 @@ fn save(image: &RgbImage, folder: &Path, number: usize) -> Result<(), Error> {
 }
 
 /// Where and how a ring lies under the camera.
-struct Part {
+pub struct Part {
     centre: (f32, f32),
     angle: f32,
     light: f32,
@@ -77,7 +77,7 @@ struct Part {
 }
 
 impl Part {
-    fn new(random: &mut impl Rng) -> Self {
+    pub fn new(random: &mut impl Rng) -> Self {
         let middle = SIDE as f32 / 2.0;
         Self {
             centre: (middle + random.gen_range(-6.0..6.0), middle + random.gen_range(-6.0..6.0)),
@@ -93,7 +93,7 @@ impl Part {
         (dx.hypot(dy), dy.atan2(dx) + self.angle)
     }
 
-    fn draw(&self, random: &mut impl Rng) -> RgbImage {
+    pub fn draw(&self, random: &mut impl Rng) -> RgbImage {
         RgbImage::from_fn(SIDE, SIDE, |x, y| {
             let (radius, around) = self.polar(x, y);
             let metal = edge(radius - INNER) * edge(OUTER - radius);
@@ -119,8 +119,9 @@ fn edge(distance: f32) -> f32 {
     (distance + 0.5).clamp(0.0, 1.0)
 }
 
+/// What can be wrong with a ring.
 #[derive(Clone, Copy)]
-enum Defect {
+pub enum Defect {
     Scratch,
     Stain,
     Chip,
@@ -128,7 +129,7 @@ enum Defect {
 
 impl Defect {
     /// Damages the image and returns what was damaged, white on black.
-    fn apply(self, part: &Part, image: &mut RgbImage, random: &mut impl Rng) -> GrayImage {
+    pub fn apply(self, part: &Part, image: &mut RgbImage, random: &mut impl Rng) -> GrayImage {
         let around = random.gen_range(0.0..std::f32::consts::TAU);
         let on_ring =
             |radius: f32| (part.centre.0 + around.cos() * radius, part.centre.1 + around.sin() * radius);

@@ -78,8 +78,13 @@ impl Cascade {
     /// As [`Bundle::network`].
     pub fn new(bundle: Arc<Bundle>, device: Device, threads: usize) -> Result<Self> {
         let network = bundle.network(device, threads)?;
+        Ok(Self::with_network(bundle, network))
+    }
+
+    /// Runs a network of `bundle` that was loaded before.
+    pub fn with_network(bundle: Arc<Bundle>, network: SharedNetwork) -> Self {
         let device = lock(&network).device();
-        Ok(Self {
+        Self {
             retriever: Retriever::new(bundle.clone()),
             scorer: Scorer::new(bundle.clone()),
             options: ScoreOptions::default(),
@@ -88,7 +93,7 @@ impl Cascade {
             bundle,
             network,
             device,
-        })
+        }
     }
 
     /// The bundle in use.
@@ -104,6 +109,11 @@ impl Cascade {
     /// From now on does without these parts; scores are then none that the bundle was calibrated for.
     pub fn leave_out(&mut self, parts: LeftOut) {
         self.left_out = parts;
+    }
+
+    /// From now on scores with these options.
+    pub fn score_with(&mut self, options: ScoreOptions) {
+        self.options = options;
     }
 
     /// Inspects a picture.

@@ -30,6 +30,8 @@ pub struct VideoFrames {
     path: PathBuf,
     pipeline: gst::Pipeline,
     sink: gst_app::AppSink,
+    /// The format of the last frame, and the capabilities that say so.
+    format: Option<(gst::Caps, gst_video::VideoInfo)>,
     /// The decoder has named all its streams, none of them a video.
     without_video: Arc<AtomicBool>,
     frames: u64,
@@ -42,6 +44,10 @@ pub struct VideoFrame {
     pub number: u64,
     /// Its time in the video, if it has one.
     pub time: Option<gst::ClockTime>,
+    /// How long it is shown, if that is known.
+    pub duration: Option<gst::ClockTime>,
+    /// Whether the decoder had to make up parts of it, because the file is damaged there.
+    pub damaged: bool,
     /// Its format.
     pub info: gst_video::VideoInfo,
     buffer: gst::Buffer,
@@ -85,13 +91,22 @@ impl VideoFrames {
         let pipeline = gst::Pipeline::new();
         pipeline.add_many([&decoder, sink.upcast_ref()]).map_err(element)?;
         let without_video = Arc::new(AtomicBool::new(false));
+        let bin = decoder.downcast_ref::<gst::Bin>();
+        bin.into_iter().for_each(|bin| {
+            bin.connect_deep_element_added(|_, _, element| be_patient(element));
+        });
         connect(&decoder, &sink, &without_video);
-        let video = Self { path: path.to_owned(), pipeline, sink, without_video, frames: 0 };
+        let video = Self { path: path.to_owned(), pipeline, sink, format: None, without_video, frames: 0 };
         // What goes wrong here is on the bus, in more words.
         if video.pipeline.set_state(gst::State::Playing).is_err() {
             return Err(video.failure().unwrap_or_else(|| Error::file(path, "GStreamer cannot play it")));
         }
         Ok(video)
+    }
+
+    /// How long the whole video lasts by what its container says; known once there was a frame, if at all.
+    pub fn duration(&self) -> Option<gst::ClockTime> {
+        self.pipeline.query_duration()
     }
 
     /// The next frame; none after the last.
@@ -125,14 +140,22 @@ impl VideoFrames {
 
     fn frame(&mut self, sample: &gst::Sample) -> Result<VideoFrame> {
         let caps = sample.caps().ok_or_else(|| self.problem("gave a frame without a format"))?;
-        let info =
-            gst_video::VideoInfo::from_caps(caps).map_err(|e| self.problem(&format!("{caps}: {e}")))?;
+        let info = match &self.format {
+            Some((known, info)) if *known == *caps => info.clone(),
+            _ => {
+                let info = gst_video::VideoInfo::from_caps(caps)
+                    .map_err(|e| self.problem(&format!("{caps}: {e}")))?;
+                self.format = Some((caps.to_owned(), info.clone()));
+                info
+            }
+        };
         let buffer = sample.buffer_owned().ok_or_else(|| self.problem("gave an empty frame"))?;
         let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
         let time = segment.and_then(|segment| segment.to_stream_time(buffer.pts()));
         let number = self.frames;
         self.frames += 1;
-        Ok(VideoFrame { number, time, info, buffer })
+        let (duration, damaged) = (buffer.duration(), buffer.flags().contains(gst::BufferFlags::CORRUPTED));
+        Ok(VideoFrame { number, time, duration, damaged, info, buffer })
     }
 
     /// The first error that an element has posted.
@@ -152,6 +175,13 @@ impl Drop for VideoFrames {
     fn drop(&mut self) {
         // A pipeline that does not stop cannot be helped from here.
         let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// Lets a decoder go on after any number of errors: what lies behind a damaged place is worth reading, too.
+fn be_patient(element: &gst::Element) {
+    if element.has_property_with_type("max-errors", i32::static_type()) {
+        element.set_property("max-errors", -1);
     }
 }
 

@@ -14,4 +14,5 @@ pub use metrics::{MetricError, MetricParams, OperatingPoint, RankingMetrics, ima
 pub use pixels::{OverlapPoint, PixelMetrics, PixelSamples, pixel_metrics};
 pub use report::{
     LearningPoint, ModelFacts, Outcome, Report, ReportError, ReportImage, ReportParams, Timing,
+    write_atomically,
 };

@@ -4,6 +4,7 @@
 
 mod anomaly;
 pub mod cpr;
+mod decision;
 #[cfg(feature = "train")]
 pub mod fitting;
 pub mod hetmm;
@@ -14,6 +15,7 @@ mod retrieval;
 mod spool;
 
 pub use anomaly::{Anomaly, IgnoreMask, Region, ScoreOptions, Scorer};
+pub use decision::Decision;
 pub use retrieval::{DistanceMap, Neighbour, Retrieval, Retriever};
 
 use crate::bundle::{Bank, Manifest};

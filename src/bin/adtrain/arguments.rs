@@ -1,36 +1,16 @@
 //! Arguments that several verbs take, and how their values are read.
 
-use anyhow::Context;
-use clap::{Args, ValueEnum};
+pub use crate::common::hardware::Hardware;
+
+use clap::ValueEnum;
 use gstanomaly::bundle::{Bundle, open_shared};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::frame::Fit;
 use gstanomaly::methods::fitting::{Foreground, InputSize};
-use gstanomaly::network::Device;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where the network runs.
-#[derive(Clone, Copy, Debug, Default, Args)]
-pub struct Hardware {
-    /// Where the network runs: auto, cpu, cuda, tensorrt or openvino
-    #[arg(long, default_value = "auto")]
-    pub device: Device,
-    /// Threads to use; 0: all cores
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub threads: usize,
-}
-
 impl Hardware {
-    /// Initialises GStreamer and limits the threads of the searches, which the network's setting does not reach.
-    pub fn prepare(&self) -> anyhow::Result<()> {
-        gst::init().context("GStreamer does not start")?;
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads)
-            .build_global()
-            .context("cannot start threads")
-    }
-
     /// Opens a bundle and makes it ready to inspect.
     pub fn open(&self, model: &Path) -> anyhow::Result<Cascade> {
         self.prepare()?;

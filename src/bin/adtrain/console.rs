@@ -1,5 +1,8 @@
 //! What goes to stderr while the work goes on (a bar on a terminal, now and then a line elsewhere), and results to stdout.
 
+pub use crate::common::failure::describe;
+
+use crate::interrupt;
 use gstanomaly::methods::fitting::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -104,7 +107,7 @@ impl Progress for Console {
     }
 
     fn interrupted(&self) -> bool {
-        crate::interrupt::requested()
+        interrupt::requested()
     }
 }
 
@@ -117,13 +120,4 @@ pub fn print(lines: &str) -> anyhow::Result<()> {
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// An error with its causes, without those that it has already named.
-pub fn describe(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |text, cause| match cause.to_string() {
-        cause if text.is_empty() => cause,
-        cause if text.contains(&cause) => text,
-        cause => format!("{text}: {cause}"),
-    })
 }

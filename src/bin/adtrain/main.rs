@@ -3,19 +3,21 @@
 mod arguments;
 mod backbones;
 mod calibrate;
+#[path = "../common/mod.rs"]
+mod common;
 mod console;
 mod date;
 mod eval;
 mod fit;
 mod info;
-mod interrupt;
 mod learning;
-mod overlay;
 mod predict;
 mod synthesize;
 mod update;
 
 use clap::{Parser, Subcommand};
+use common::failure::{self, INTERRUPTED};
+use common::{interrupt, overlay};
 use console::Console;
 use std::process::ExitCode;
 
@@ -50,9 +52,6 @@ enum Verb {
     Synthesize(synthesize::Arguments),
 }
 
-/// What a shell reports of a program that Ctrl-C stopped.
-const INTERRUPTED: u8 = 130;
-
 fn main() -> ExitCode {
     let CommandLine { verb, quiet } = CommandLine::parse();
     let mut console = Console::new(quiet);
@@ -63,7 +62,7 @@ fn main() -> ExitCode {
         // Whoever reads the results has seen enough.
         Err(error) if console::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("adtrain: {}", console::describe(&error));
+            eprintln!("adtrain: {}", failure::describe(&error));
             if interrupt::is_cause(&error) { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }

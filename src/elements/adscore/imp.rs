@@ -1,10 +1,9 @@
 use super::super::latency::{Latency, timed};
 use super::super::{lock, raw_video_pads};
-use super::decision::Decision;
 use super::map::MapSamples;
 use super::message::{AnomalyMessage, Messages, Transition};
 use crate::meta::{AnomalyMeta, RegionInfo, RetrievalMeta};
-use crate::methods::{Anomaly, IgnoreMask, Retrieval, ScoreOptions, Scorer};
+use crate::methods::{Anomaly, Decision, IgnoreMask, Retrieval, ScoreOptions, Scorer};
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::BaseTransformMode;

@@ -11,7 +11,6 @@
 //! the frame. A frame whose regions are all smaller than `min-area` is not anomalous; with `hold` the decision changes after as
 //! many frames in a row that contradict it.
 
-mod decision;
 mod imp;
 mod map;
 mod message;

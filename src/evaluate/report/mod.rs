@@ -184,7 +184,11 @@ impl Report {
     }
 }
 
-fn write_atomically(
+/// Writes a file that is there either as it was or whole: beside it first, then renamed.
+///
+/// # Errors
+/// If the content fails, or the file cannot be written, synced or renamed; an older file is then as it was.
+pub fn write_atomically(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<tempfile::NamedTempFile>) -> io::Result<()>,
 ) -> io::Result<()> {

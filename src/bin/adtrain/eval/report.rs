@@ -2,15 +2,15 @@
 
 use super::Evaluation;
 use super::judge::JudgedImage;
+use crate::common::pictures::{jpeg, reduce};
 use crate::overlay;
 use gstanomaly::bundle::Manifest;
 use gstanomaly::cascade::Cascade;
 use gstanomaly::evaluate::{LearningPoint, ModelFacts, Report, ReportImage, ReportParams};
 use gstanomaly::frame::Picture;
 use gstanomaly::methods::Anomaly;
-use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
-use image::{GrayImage, ImageFormat, RgbImage};
+use image::{GrayImage, ImageFormat};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -30,32 +30,12 @@ pub struct Pictures {
 impl Pictures {
     /// The pictures of an image, small enough for a report.
     pub fn make(picture: &Picture, anomaly: &Anomaly, mask: Option<&Path>) -> anyhow::Result<Self> {
-        let image = overlay::to_rgb(picture.info(), &picture.frame()?)?;
-        let size = reduced(image.dimensions());
-        let mut small = match size == image.dimensions() {
-            true => image,
-            false => imageops::resize(&image, size.0, size.1, FilterType::Triangle),
-        };
-        let input = jpeg(&small)?;
+        let mut small = reduce(overlay::to_rgb(picture.info(), &picture.frame()?)?, SIDE);
+        let input = jpeg(&small, QUALITY)?;
         overlay::draw(&mut small, anomaly)?;
-        let mask = mask.map(|file| mask_picture(file, size)).transpose()?;
-        Ok(Self { input, overlay: jpeg(&small)?, mask })
+        let mask = mask.map(|file| mask_picture(file, small.dimensions())).transpose()?;
+        Ok(Self { input, overlay: jpeg(&small, QUALITY)?, mask })
     }
-}
-
-fn reduced((width, height): (u32, u32)) -> (u32, u32) {
-    let longer = width.max(height);
-    if longer <= SIDE {
-        return (width, height);
-    }
-    let side = |side: u32| (u64::from(side) * u64::from(SIDE) / u64::from(longer)).max(1) as u32;
-    (side(width), side(height))
-}
-
-fn jpeg(image: &RgbImage) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;
-    Ok(bytes)
 }
 
 /// The mask as black and white, so that a mask of labels 1, 2, ... can be seen.

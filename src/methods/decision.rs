@@ -1,8 +1,10 @@
 //! A decision that holds: it changes only after enough frames in a row say so.
 
+use serde::{Deserialize, Serialize};
+
 /// The decision of a stream.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Decision {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
     anomalous: bool,
     /// Frames in a row that contradict it.
     against: u32,
@@ -11,7 +13,7 @@ pub(super) struct Decision {
 impl Decision {
     /// Takes in one frame; returns the decision and whether it has just changed. It changes after `hold` frames in a row
     /// (0 and 1: at once).
-    pub(super) fn update(&mut self, anomalous: bool, hold: u32) -> (bool, bool) {
+    pub fn update(&mut self, anomalous: bool, hold: u32) -> (bool, bool) {
         if anomalous == self.anomalous {
             self.against = 0;
             return (self.anomalous, false);
@@ -25,7 +27,7 @@ impl Decision {
     }
 
     /// The present decision.
-    pub(super) fn anomalous(&self) -> bool {
+    pub fn anomalous(&self) -> bool {
         self.anomalous
     }
 }

@@ -1,0 +1,127 @@
+//! What is made of all the videos in the folder: tables and the page.
+
+use crate::page;
+use crate::records::{self, Record};
+use crate::settings::{Folder, Settings};
+use crate::state::{Progress, RECORDS, State};
+use crate::{parquet, table};
+use gstanomaly::evaluate::write_atomically;
+use gstanomaly::{Error, Result};
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+
+/// The page's file name.
+pub const PAGE: &str = "index.html";
+
+/// An audited video.
+#[derive(Debug)]
+pub struct Video {
+    /// Its folder, relative to that of the results.
+    pub folder: String,
+    /// The same from here.
+    path: PathBuf,
+    pub state: State,
+    pub events: Vec<crate::events::Event>,
+    /// The records of the events' peaks.
+    pub peaks: Vec<Record>,
+}
+
+impl Video {
+    fn load(folder: &Folder, key: &str) -> Result<Option<Self>> {
+        let path = folder.videos().join(key);
+        let state = State::load(&path)?.filter(|state| state.progress != Progress::Started);
+        let Some(state) = state else { return Ok(None) };
+        let events = state.all_events();
+        let mut video = Self { folder: format!("videos/{key}"), path, state, events, peaks: Vec::new() };
+        // Events come in the order of time, and so do their peaks.
+        let mut wanted = video.events.iter().map(|event| event.peak.record).peekable();
+        let mut peaks = Vec::new();
+        for (at, record) in video.records()?.enumerate() {
+            let record = record?;
+            if wanted.next_if_eq(&(at as u64)).is_some() {
+                peaks.push(record);
+            }
+        }
+        video.peaks = peaks;
+        Ok(Some(video))
+    }
+
+    /// Its inspected frames.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn records(&self) -> Result<impl Iterator<Item = Result<Record>> + use<>> {
+        records::read(&self.path.join(RECORDS), self.state.inspected)
+    }
+
+    /// A file in its folder, from here.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// How much there is of everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    pub videos: usize,
+    /// Length of all videos together in ns.
+    pub length: u64,
+    pub events: usize,
+    /// Videos with a problem.
+    pub damaged: usize,
+}
+
+impl Totals {
+    /// Of these videos.
+    pub fn of<'a>(videos: impl Iterator<Item = &'a State>) -> Self {
+        videos.fold(Self::default(), |sum, state| Self {
+            videos: sum.videos + 1,
+            length: sum.length + state.end.unwrap_or(0),
+            events: sum.events + state.all_events().len(),
+            damaged: sum.damaged + usize::from(state.problem.is_some()),
+        })
+    }
+}
+
+/// Writes tables and page of all the videos in the folder that are done with.
+///
+/// The last of several processes to come here sees what all have done, since each has finished its videos before.
+///
+/// # Errors
+/// If something cannot be read or written.
+pub fn write(folder: &Folder, settings: &Settings, threshold: f64) -> anyhow::Result<Totals> {
+    let _lock = folder.lock()?;
+    let videos = load(folder)?;
+    let file = |name: &str, content: &dyn Fn(&mut dyn Sink) -> anyhow::Result<()>| -> anyhow::Result<()> {
+        let path = folder.join(name);
+        write_atomically(&path, |file| content(file).map_err(std::io::Error::other))
+            .map_err(|e| Error::io(path, e).into())
+    };
+    file("events.csv", &|out| table::events(&videos, out))?;
+    file("videos.csv", &|out| table::videos(&videos, out))?;
+    file("events.parquet", &|out| parquet::events(&videos, out))?;
+    file("frames.parquet", &|out| parquet::frames(&videos, out))?;
+    file(PAGE, &|out| page::write(&videos, settings, threshold, out))?;
+    Ok(Totals::of(videos.iter().map(|video| &video.state)))
+}
+
+/// What tables are written to.
+pub trait Sink: Write + Send {}
+impl<W: Write + Send> Sink for W {}
+
+/// All videos that are done with, by name.
+fn load(folder: &Folder) -> Result<Vec<Video>> {
+    let path = folder.videos();
+    let entries = match std::fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io(path, e)),
+    };
+    let mut videos = Vec::new();
+    for entry in entries {
+        let key = entry.map_err(|e| Error::io(&path, e))?.file_name();
+        videos.extend(Video::load(folder, &key.to_string_lossy())?);
+    }
+    videos.sort_by(|a, b| (&a.state.video, &a.folder).cmp(&(&b.state.video, &b.folder)));
+    Ok(videos)
+}

@@ -1,0 +1,140 @@
+//! How far the audit of one video is.
+//!
+//! One small file, replaced atomically; everything that it counts is on the disk before. A kill at any moment leaves the state before
+//! or the state after, and what was written since the one before is written again.
+
+use crate::events::{Change, Event, Tracker};
+use gstanomaly::evaluate::write_atomically;
+use gstanomaly::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+/// The state's file name in the video's folder.
+pub const STATE: &str = "state.json";
+/// The records' file name in the video's folder.
+pub const RECORDS: &str = "frames.bin";
+
+/// What tells a file from what was there before under its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its size.
+    pub bytes: u64,
+    /// When it was last written to, in ns since 1970.
+    pub modified: u64,
+}
+
+impl Identity {
+    /// Of the file as it is now.
+    pub fn of(path: &Path) -> Result<Self> {
+        let metadata = path.metadata().map_err(|e| Error::io(path, e))?;
+        let modified = metadata.modified().map_err(|e| Error::io(path, e))?;
+        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Self { bytes: metadata.len(), modified: since.as_nanos() as u64 })
+    }
+}
+
+/// Whether a video is done with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Progress {
+    /// It goes on from here.
+    #[default]
+    Started,
+    /// It ended with an error: what could be read is kept, and the next run tries again from there.
+    Failed,
+    /// All of it was seen.
+    Finished,
+}
+
+/// Times of the video between which it has no frames, in ns.
+pub type Gap = (u64, u64);
+
+/// Everything about a video but its records and stills.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The video, as it was named.
+    pub video: String,
+    pub identity: Identity,
+    pub progress: Progress,
+    /// What was wrong with it.
+    pub problem: Option<String>,
+    /// Frames decoded.
+    pub frames: u64,
+    /// Frames inspected, which is the number of records.
+    pub inspected: u64,
+    /// Frames that the decoder had to make up in parts.
+    pub damaged_frames: u64,
+    /// Where frames are missing.
+    pub gaps: Vec<Gap>,
+    /// Its length by what its container says, in ns.
+    pub declared: Option<u64>,
+    /// Where its last frame ends, in ns.
+    pub end: Option<u64>,
+    /// The events that have ended.
+    pub events: Vec<Event>,
+    pub tracker: Tracker,
+}
+
+impl State {
+    /// Of a video that nobody has looked at.
+    pub fn new(video: String, identity: Identity) -> Self {
+        Self {
+            video,
+            identity,
+            progress: Progress::Started,
+            problem: None,
+            frames: 0,
+            inspected: 0,
+            damaged_frames: 0,
+            gaps: Vec::new(),
+            declared: None,
+            end: None,
+            events: Vec::new(),
+            tracker: Tracker::default(),
+        }
+    }
+
+    /// All events, with one that went on where the video ended with an error.
+    pub fn all_events(&self) -> Vec<Event> {
+        let mut events = self.events.clone();
+        if let Change::Ended(event) = self.tracker.clone().finish(self.end) {
+            events.push(event);
+        }
+        events
+    }
+
+    /// How much of the video was seen, 0 to 1, by its declared length.
+    pub fn fraction(&self) -> f64 {
+        match (self.declared, self.end) {
+            (Some(declared @ 1..), Some(end)) => (end as f64 / declared as f64).min(1.0),
+            _ => 0.0,
+        }
+    }
+
+    /// The state in a video's folder; none if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn load(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(STATE);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io(path, e)),
+        };
+        let damaged = |e| Error::file(&path, format!("{e}; remove its folder to audit the video anew"));
+        serde_json::from_slice(&text).map(Some).map_err(damaged)
+    }
+
+    /// Replaces the state in a video's folder.
+    ///
+    /// # Errors
+    /// If it cannot be written; the state before is then still there.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(STATE);
+        write_atomically(&path, |file| serde_json::to_writer(file, self).map_err(Into::into))
+            .map_err(|e| Error::io(&path, e))
+    }
+}

@@ -1,0 +1,70 @@
+//! Events and videos as CSV.
+
+use crate::results::{Sink, Video};
+use crate::stills;
+use crate::time::seconds;
+
+/// A cell of a time that may not be known.
+fn time(time: Option<u64>) -> String {
+    time.map(|time| format!("{:.3}", seconds(time))).unwrap_or_default()
+}
+
+/// One line for each event.
+pub fn events(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
+    let mut table = csv::Writer::from_writer(out);
+    table.write_record([
+        "video",
+        "event",
+        "start",
+        "end",
+        "peak",
+        "peak_score",
+        "peak_normalized",
+        "first_frame",
+        "last_frame",
+        "peak_frame",
+        "frames",
+        "regions",
+        "still",
+        "overlay",
+    ])?;
+    for video in videos {
+        for (i, (event, peak)) in video.events.iter().zip(&video.peaks).enumerate() {
+            let (still, overlay) = stills::names(i + 1);
+            table.write_record([
+                video.state.video.as_str(),
+                &(i + 1).to_string(),
+                &time(event.first.time),
+                &time(event.end),
+                &time(event.peak.time),
+                &peak.score.to_string(),
+                &peak.normalized.to_string(),
+                &event.first.frame.to_string(),
+                &event.last.frame.to_string(),
+                &event.peak.frame.to_string(),
+                &event.frames().to_string(),
+                &serde_json::to_string(&event.regions)?,
+                &format!("{}/{still}", video.folder),
+                &format!("{}/{overlay}", video.folder),
+            ])?;
+        }
+    }
+    Ok(table.flush()?)
+}
+
+/// One line for each video.
+pub fn videos(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
+    let mut table = csv::Writer::from_writer(out);
+    table.write_record(["video", "seconds", "frames", "inspected", "events", "problem"])?;
+    for video in videos {
+        table.write_record([
+            video.state.video.as_str(),
+            &time(video.state.end),
+            &video.state.frames.to_string(),
+            &video.state.inspected.to_string(),
+            &video.events.len().to_string(),
+            video.state.problem.as_deref().unwrap_or_default(),
+        ])?;
+    }
+    Ok(table.flush()?)
+}

@@ -1,0 +1,51 @@
+//! The Parquet files, read by the reader of the same crate; tests/cluster.rs reads them with pyarrow.
+
+use crate::line::line;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Row, RowAccessor};
+use std::fs::File;
+use std::path::Path;
+
+fn rows(path: &Path) -> Vec<Row> {
+    let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+    reader.get_row_iter(None).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn parquet_and_csv_say_the_same() {
+    let line = line();
+    std::fs::create_dir(line.path("in")).unwrap();
+    for name in [&line.video, "good.mkv"] {
+        std::fs::copy(line.path(name), line.path("in").join(name)).unwrap();
+    }
+    line.succeeds("--model b --out found in");
+    let (events, table) = (line.events("found"), rows(&line.path("found/events.parquet")));
+    assert_eq!(table.len(), events.len());
+    for (row, event) in table.iter().zip(&events) {
+        assert_eq!(row.get_string(0).unwrap(), &event.video);
+        let double = |column| row.get_double(column).unwrap();
+        for (column, value) in [(2, event.start), (3, event.end), (4, event.peak)] {
+            assert!((double(column) - value).abs() < 1e-3, "{row}");
+        }
+        assert_eq!(double(5), event.peak_score);
+        assert_eq!(row.get_long(10).unwrap() as u64, event.frames);
+        let regions = row.get_list(11).unwrap();
+        assert_eq!(regions.len(), event.regions.as_array().unwrap().len());
+        assert_eq!(
+            (row.get_string(12).unwrap(), row.get_string(13).unwrap()),
+            (&event.still, &event.overlay)
+        );
+    }
+    let frames = rows(&line.path("found/frames.parquet"));
+    assert_eq!(frames.len() as u64, 240 + line.good_frames);
+    // By name: the short one comes first.
+    for (i, row) in frames[line.good_frames as usize..].iter().enumerate() {
+        assert_eq!(row.get_string(0).unwrap(), &format!("in/{}", line.video));
+        assert_eq!(row.get_long(1).unwrap() as usize, i);
+        let time = row.get_double(2).unwrap();
+        assert!((time - i as f64 / 2.0).abs() < 1e-3, "{row}");
+        let inside = events.iter().any(|event| (event.start..event.end).contains(&(time + 1e-4)));
+        assert_eq!(row.get_bool(5).unwrap(), inside, "{row}");
+        assert_eq!(row.get_double(4).unwrap() >= 0.5, inside, "{row}");
+    }
+}
