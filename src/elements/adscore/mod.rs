@@ -3,13 +3,17 @@
 //! The last of the three elements that inspect. What it attaches is described in `docs/metadata.md`.
 
 mod decision;
+mod evidence;
 mod imp;
 mod map;
 mod message;
+mod scored;
+mod settings;
 
+pub use evidence::Format as EvidenceFormat;
 pub use message::{AnomalyMessage, Messages, Transition};
 
-pub(super) use imp::properties;
+pub(super) use settings::properties;
 
 glib::wrapper! {
     /// The element.
