@@ -313,7 +313,7 @@ fn a_folder_that_vanishes_is_a_warning_and_the_video_goes_on() {
         warning.contains("not stored as evidence") && warning.contains(place.to_str().unwrap()),
         "{warning}"
     );
-    assert!(line.messages(&[gst::MessageType::Warning]).is_empty(), "one warning for a row of failures");
+    assert!(line.messages(&[gst::MessageType::Warning]).is_empty(), "one warning for all of them");
     std::fs::create_dir(&place).unwrap();
     line.pass(&defective(46), 7);
     wait_until("a record", || element.property::<u64>("evidence-stored") == 1);

@@ -9,6 +9,7 @@ mod record;
 mod still;
 mod worker;
 
+use super::super::lock;
 use super::AdScore;
 use crate::error::{Error, Result};
 use crate::meta::AnomalyMeta;
@@ -17,8 +18,8 @@ use gst::prelude::*;
 use moments::{Moment, Moments};
 use record::{Shot, Times};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use still::Stills;
 use worker::{Work, Worker};
@@ -27,6 +28,8 @@ use worker::{Work, Worker};
 const WAITING: usize = 8;
 /// How long the end of the stream waits for them.
 const PATIENCE: Duration = Duration::from_millis(1500);
+/// From one warning to the next: what goes wrong may do so many times a second.
+const CALM: Duration = Duration::from_secs(10);
 /// What the names of a record's files may end with.
 const ENDS: [&str; 5] = [".png", ".jpg", "-overlay.png", "-overlay.jpg", ".json"];
 
@@ -144,8 +147,8 @@ impl Settings {
 pub(super) struct Counters {
     stored: AtomicU64,
     dropped: AtomicU64,
-    /// The last one was dropped, and the user knows.
-    failing: AtomicBool,
+    /// When the last warning was posted.
+    warned: Mutex<Option<Instant>>,
 }
 
 /// The evidence of one stream, from start to stop.
@@ -173,7 +176,7 @@ impl Evidence {
         let folder = Folder::open(Path::new(path), u64::from(settings.limit) << 20)?;
         counters.stored.store(0, Ordering::Relaxed);
         counters.dropped.store(0, Ordering::Relaxed);
-        counters.failing.store(false, Ordering::Relaxed);
+        *lock(&counters.warned) = None;
         let reporter = Reporter { element: element.downgrade(), counters: counters.clone() };
         let writer = Writer {
             folder,
@@ -258,15 +261,17 @@ struct Reporter {
 impl Reporter {
     fn stored(&self) {
         self.counters.stored.fetch_add(1, Ordering::Relaxed);
-        self.counters.failing.store(false, Ordering::Relaxed);
     }
 
-    /// Warns of the first of a row: the others are counted.
+    /// Counts each one, and warns now and then.
     fn dropped(&self, error: &Error) {
         self.counters.dropped.fetch_add(1, Ordering::Relaxed);
-        if self.counters.failing.swap(true, Ordering::Relaxed) {
+        let mut warned = lock(&self.counters.warned);
+        if warned.is_some_and(|last| last.elapsed() < CALM) {
             return;
         }
+        *warned = Some(Instant::now());
+        drop(warned);
         let full =
             matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
         let kind = if full { gst::ResourceError::NoSpaceLeft } else { gst::ResourceError::Write };
