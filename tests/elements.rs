@@ -1,6 +1,6 @@
 //! The score on a frame is the number that the core gives for the file, and the frame passes untouched.
 
-#![cfg(feature = "train")]
+#![cfg(any(feature = "train", feature = "analytics"))]
 
 #[path = "common/pipeline.rs"]
 mod pipeline;

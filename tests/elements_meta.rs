@@ -1,6 +1,6 @@
 //! The public metadata: what it says, in which form, and how it fares on the way downstream.
 
-#![cfg(feature = "train")]
+#![cfg(any(feature = "train", feature = "analytics"))]
 
 #[path = "common/pipeline.rs"]
 mod pipeline;

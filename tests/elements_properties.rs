@@ -1,6 +1,6 @@
 //! The elements' properties, and what the application is told.
 
-#![cfg(feature = "train")]
+#![cfg(any(feature = "train", feature = "analytics"))]
 
 #[path = "common/pipeline.rs"]
 mod pipeline;

@@ -6,7 +6,9 @@
 mod geometry;
 mod load;
 mod preprocess;
+mod rgb;
 
 pub use geometry::{Fit, Geometry, Rect};
 pub use load::{Picture, load_picture};
 pub use preprocess::{InputSpec, Preprocessor};
+pub use rgb::RgbReader;

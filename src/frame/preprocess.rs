@@ -67,7 +67,7 @@ const LEVEL: f32 = 257.0;
 
 /// A GstVideoConverter with the frame that it fills.
 #[derive(Debug)]
-struct Converter {
+pub(super) struct Converter {
     converter: gst_video::VideoConverter,
     buffer: gst::Buffer,
     info: gst_video::VideoInfo,
@@ -202,7 +202,7 @@ impl Converter {
     }
 
     /// Converts the colours of frames of the format `info` to RGB of 16 bits.
-    fn to_rgb(info: &gst_video::VideoInfo, threads: u32) -> Result<Self> {
+    pub(super) fn to_rgb(info: &gst_video::VideoInfo, threads: u32) -> Result<Self> {
         let target =
             gst_video::VideoInfo::builder(gst_video::VideoFormat::Argb64, info.width(), info.height())
                 .fps(info.fps())
@@ -226,7 +226,10 @@ impl Converter {
     }
 
     /// Converts a frame into this converter's own.
-    fn run(&mut self, frame: &VideoFrame<'_>) -> Result<gst_video::VideoFrameRef<&mut gst::BufferRef>> {
+    pub(super) fn run(
+        &mut self,
+        frame: &VideoFrame<'_>,
+    ) -> Result<gst_video::VideoFrameRef<&mut gst::BufferRef>> {
         let mut target =
             gst_video::VideoFrameRef::from_buffer_ref_writable(self.buffer.make_mut(), &self.info)
                 .map_err(|e| Error::Frame(e.to_string()))?;
@@ -242,7 +245,7 @@ fn no_dithering(threads: u32) -> gst_video::VideoConverterConfig {
     config
 }
 
-type VideoFrame<'a> = gst_video::VideoFrameRef<&'a gst::BufferRef>;
+pub(super) type VideoFrame<'a> = gst_video::VideoFrameRef<&'a gst::BufferRef>;
 
 /// Fills the planes of `input`, `[3, height, width]`, from `rows` of pixels of `BYTES` bytes; `level` gives a channel's 16-bit value.
 fn fill<'a, const BYTES: usize>(

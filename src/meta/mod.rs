@@ -1,5 +1,7 @@
 //! Metadata on buffers: what the elements hand to each other, and what they say to everyone.
 
+#[cfg(feature = "analytics")]
+pub mod analytics;
 mod anomaly;
 mod carried;
 

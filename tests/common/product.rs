@@ -4,11 +4,12 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
-use gstanomaly::bundle::{Bundle, Manifest, open_shared};
-use gstanomaly::frame::{Fit, Picture, load_picture};
-use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
-use gstanomaly::methods::{Anomaly, Retriever, ScoreOptions, Scorer, cpr};
-use gstanomaly::network::backbone::Backbone;
+#[cfg(feature = "train")]
+pub use fitting::*;
+
+use gstanomaly::bundle::{Bundle, open_shared};
+use gstanomaly::frame::{Picture, load_picture};
+use gstanomaly::methods::{Anomaly, Retriever, ScoreOptions, Scorer};
 use gstanomaly::network::{Device, FeatureExtractor};
 use image::{Rgb, RgbImage};
 use std::path::{Path, PathBuf};
@@ -72,82 +73,6 @@ pub static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     folder
 });
 
-static IMAGES: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = FOLDER.join("good");
-    std::fs::create_dir_all(&folder).unwrap();
-    for seed in 0..GOOD_IMAGES {
-        good(seed).save(folder.join(format!("{seed:03}.png"))).unwrap();
-    }
-    folder
-});
-
-/// Nobody who watches.
-pub struct Quiet;
-
-impl Progress for Quiet {
-    fn stage(&mut self, _name: &str, _steps: usize) {}
-    fn advance(&mut self) {}
-    fn note(&mut self, _message: &str) {}
-}
-
-/// What CPR is fitted with, and what other methods start from.
-pub fn options(name: &str, size: (u32, u32)) -> FitOptions {
-    gst::init().unwrap();
-    FitOptions {
-        name: name.into(),
-        data: IMAGES.clone(),
-        dataset: "synthetic".into(),
-        backbone: Backbone::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0.onnx"))
-            .unwrap(),
-        layers: Vec::new(),
-        size: InputSize::Fixed(size.0, size.1),
-        fit: Fit::Stretch,
-        foreground: Foreground::Auto,
-        set: Vec::new(),
-        seed: 0,
-        strict: true,
-        device: Device::Cpu,
-        threads: 0,
-        scratch: FOLDER.clone(),
-        date: "2025-01-01".into(),
-        learning: None,
-    }
-}
-
-/// A folder with these good images in it.
-pub fn folder_of(images: &[RgbImage]) -> tempfile::TempDir {
-    let folder = scratch();
-    for (number, image) in images.iter().enumerate() {
-        image.save(folder.path().join(format!("{number:03}.png"))).unwrap();
-    }
-    folder
-}
-
-/// Fits a bundle of any method called `name`, with settings "name=value".
-pub fn fit_method(
-    method: impl Fn(&FitOptions, &Path, &mut dyn Progress) -> gstanomaly::Result<Manifest>,
-    name: &str,
-    settings: &[(&str, &str)],
-    data: Option<&Path>,
-) -> gstanomaly::Result<PathBuf> {
-    let mut options = options(name, (128, 96));
-    options.set = settings.iter().map(|&(name, value)| (name.into(), value.into())).collect();
-    if let Some(data) = data {
-        options.data = data.to_owned();
-    }
-    let out = FOLDER.join(name);
-    method(&options, &out, &mut Quiet)?;
-    Ok(out)
-}
-
-/// Fits a CPR bundle called `name` for an input of `size`.
-pub fn fit(name: &str, size: (u32, u32), foreground: Foreground) -> PathBuf {
-    let set = vec![("top".into(), "200".into())];
-    let out = FOLDER.join(name);
-    cpr::fit(&FitOptions { foreground, set, ..options(name, size) }, &out, &mut Quiet).unwrap();
-    out
-}
-
 /// Writes a bundle's parameters anew, as somebody else might.
 pub fn change_params(bundle: &Path, change: impl FnOnce(&mut serde_json::Value)) {
     let file = bundle.join("bundle.json");
@@ -170,8 +95,37 @@ pub fn change_tensor(bundle: &Path, name: &str, change: impl FnOnce(&mut [u8])) 
     std::fs::write(&file, bytes).unwrap();
 }
 
-static SQUARE: LazyLock<PathBuf> = LazyLock::new(|| fit("square", (64, 64), Foreground::Off));
-static WIDE: LazyLock<PathBuf> = LazyLock::new(|| fit("wide", (128, 96), Foreground::On));
+static SQUARE: LazyLock<PathBuf> = LazyLock::new(|| kept("square"));
+static WIDE: LazyLock<PathBuf> = LazyLock::new(|| kept("wide"));
+
+/// One of the bundles that all tests share. `ANOMALY_BUNDLES` names a folder that keeps them: what a build with the feature
+/// `train` has fitted serves one without it.
+fn kept(name: &str) -> PathBuf {
+    let Some(folder) = std::env::var_os("ANOMALY_BUNDLES").map(PathBuf::from) else {
+        return fitted(name, &FOLDER.join(name));
+    };
+    let bundle = folder.join(name);
+    if bundle.exists() { bundle } else { fitted(name, &bundle) }
+}
+
+#[cfg(feature = "train")]
+fn fitted(name: &str, out: &Path) -> PathBuf {
+    match name {
+        "square" => fit_to(out, name, (64, 64), Foreground::Off),
+        "wide" => fit_to(out, name, (128, 96), Foreground::On),
+        _ => unreachable!("no bundle {name}"),
+    }
+    out.into()
+}
+
+#[cfg(not(feature = "train"))]
+fn fitted(_name: &str, out: &Path) -> PathBuf {
+    panic!(
+        "{}: not there, and this build cannot fit it. Run a test with the feature train and ANOMALY_BUNDLES set first, \
+         as script/debian13 does",
+        out.display()
+    );
+}
 
 /// A bundle for 64x64 without a foreground.
 pub fn square() -> &'static Path {
@@ -217,4 +171,98 @@ pub fn judge(bundle: Arc<Bundle>, picture: &Picture, options: &ScoreOptions) -> 
 pub fn judge_file(bundle: &Path, file: &Path) -> Anomaly {
     let bundle = open_shared(bundle).unwrap();
     judge(bundle, &load_picture(file).unwrap(), &ScoreOptions::default()).unwrap()
+}
+
+#[cfg(feature = "train")]
+mod fitting {
+    use super::{FOLDER, GOOD_IMAGES, good, scratch};
+    use gstanomaly::bundle::Manifest;
+    use gstanomaly::frame::Fit;
+    use gstanomaly::methods::cpr;
+    pub use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
+    use gstanomaly::network::Device;
+    use gstanomaly::network::backbone::Backbone;
+    use image::RgbImage;
+    use std::path::{Path, PathBuf};
+    use std::sync::LazyLock;
+
+    static IMAGES: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = FOLDER.join("good");
+        std::fs::create_dir_all(&folder).unwrap();
+        for seed in 0..GOOD_IMAGES {
+            good(seed).save(folder.join(format!("{seed:03}.png"))).unwrap();
+        }
+        folder
+    });
+
+    /// Nobody who watches.
+    pub struct Quiet;
+
+    impl Progress for Quiet {
+        fn stage(&mut self, _name: &str, _steps: usize) {}
+        fn advance(&mut self) {}
+        fn note(&mut self, _message: &str) {}
+    }
+
+    /// What CPR is fitted with, and what other methods start from.
+    pub fn options(name: &str, size: (u32, u32)) -> FitOptions {
+        gst::init().unwrap();
+        FitOptions {
+            name: name.into(),
+            data: IMAGES.clone(),
+            dataset: "synthetic".into(),
+            backbone: Backbone::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0.onnx"))
+                .unwrap(),
+            layers: Vec::new(),
+            size: InputSize::Fixed(size.0, size.1),
+            fit: Fit::Stretch,
+            foreground: Foreground::Auto,
+            set: Vec::new(),
+            seed: 0,
+            strict: true,
+            device: Device::Cpu,
+            threads: 0,
+            scratch: FOLDER.clone(),
+            date: "2025-01-01".into(),
+            learning: None,
+        }
+    }
+
+    /// A folder with these good images in it.
+    pub fn folder_of(images: &[RgbImage]) -> tempfile::TempDir {
+        let folder = scratch();
+        for (number, image) in images.iter().enumerate() {
+            image.save(folder.path().join(format!("{number:03}.png"))).unwrap();
+        }
+        folder
+    }
+
+    /// Fits a bundle of any method called `name`, with settings "name=value".
+    pub fn fit_method(
+        method: impl Fn(&FitOptions, &Path, &mut dyn Progress) -> gstanomaly::Result<Manifest>,
+        name: &str,
+        settings: &[(&str, &str)],
+        data: Option<&Path>,
+    ) -> gstanomaly::Result<PathBuf> {
+        let mut options = options(name, (128, 96));
+        options.set = settings.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        if let Some(data) = data {
+            options.data = data.to_owned();
+        }
+        let out = FOLDER.join(name);
+        method(&options, &out, &mut Quiet)?;
+        Ok(out)
+    }
+
+    /// Fits a CPR bundle called `name` for an input of `size`.
+    pub fn fit(name: &str, size: (u32, u32), foreground: Foreground) -> PathBuf {
+        let out = FOLDER.join(name);
+        fit_to(&out, name, size, foreground);
+        out
+    }
+
+    pub(super) fn fit_to(out: &Path, name: &str, size: (u32, u32), foreground: Foreground) {
+        let set = vec![("top".into(), "200".into())];
+        cpr::fit(&FitOptions { foreground, set, ..options(name, size) }, out, &mut Quiet).unwrap();
+    }
 }

@@ -21,7 +21,7 @@ const LONGEST: i32 = 16384;
 
 /// Why something could not be drawn.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DrawError {
+pub(in crate::elements) enum DrawError {
     #[error("cairo: {0}")]
     Cairo(#[from] cairo::Error),
     #[error("cairo: {0}")]

@@ -17,7 +17,7 @@ const COARSE: f64 = 2.0;
 
 /// The element's settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Settings {
+pub(in crate::elements) struct Settings {
     pub(super) opacity: f64,
     pub(super) colormap: Colormap,
     pub(super) show: Show,
@@ -39,16 +39,16 @@ impl Default for Settings {
 
 /// What came of a metadata.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Drawing {
+pub(in crate::elements) struct Drawing {
     /// `None` where there is nothing to see.
-    pub(super) composition: Option<VideoOverlayComposition>,
+    pub(in crate::elements) composition: Option<VideoOverlayComposition>,
     /// Why the map was left out.
     pub(super) refused: Option<MapError>,
 }
 
 /// Draws, and remembers what the next frame can use.
 #[derive(Default)]
-pub(super) struct Painter {
+pub(in crate::elements) struct Painter {
     pool: Pool,
     map: Map,
     table: Option<(Colormap, f64, Table)>,
@@ -101,7 +101,7 @@ struct Heat<'a> {
 
 impl Painter {
     /// Draws a metadata on a frame of `width` x `height`.
-    pub(super) fn draw(
+    pub(in crate::elements) fn draw(
         &mut self,
         meta: AnomalyMeta,
         settings: Settings,

@@ -7,7 +7,7 @@ const LARGEST: usize = 64 << 20;
 
 /// Why a map cannot be drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum MapError {
+pub(in crate::elements) enum MapError {
     #[error("the sample has no caps or no buffer")]
     Incomplete,
     #[error("the caps are not GRAY16_LE video")]

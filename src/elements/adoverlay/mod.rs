@@ -33,6 +33,7 @@ mod regions;
 mod show;
 mod style;
 
+pub(super) use draw::{Painter, Settings};
 pub use show::Show;
 
 use gst::glib;

@@ -1,9 +1,12 @@
 use super::super::latency::{Latency, timed};
 use super::super::{lock, raw_video_pads};
+use super::evidence::{self, Evidence};
 use super::map::MapSamples;
 use super::message::{AnomalyMessage, Messages, Transition};
-use crate::meta::{AnomalyMeta, RegionInfo, RetrievalMeta};
-use crate::methods::{Anomaly, Decision, IgnoreMask, Retrieval, ScoreOptions, Scorer};
+use super::scored::Scored;
+use super::settings::{self, Settings};
+use crate::meta::{AnomalyMeta, RetrievalMeta};
+use crate::methods::{Decision, IgnoreMask, Retrieval, ScoreOptions, Scorer};
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::BaseTransformMode;
@@ -14,34 +17,6 @@ use std::sync::{Arc, LazyLock, Mutex};
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("adscore", gst::DebugColorFlags::empty(), Some("Scores for anomaly detection"))
 });
-
-/// Type of the region-of-interest metadata.
-const ROI_TYPE: &str = "anomaly";
-
-#[derive(Clone, Debug)]
-struct Settings {
-    threshold: f64,
-    min_area: f64,
-    hold: u32,
-    ignore_mask: Option<String>,
-    messages: Messages,
-    attach_map: bool,
-    regions: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            threshold: f64::NAN,
-            min_area: 0.0,
-            hold: 0,
-            ignore_mask: None,
-            messages: Messages::Transitions,
-            attach_map: true,
-            regions: true,
-        }
-    }
-}
 
 /// What the streaming thread owns while frames flow.
 #[derive(Default)]
@@ -54,73 +29,19 @@ struct Stream {
     segment: gst::FormattedSegment<gst::ClockTime>,
     source: String,
     /// The last result with the retrieval that it belongs to.
-    last: Option<(Arc<Retrieval>, AnomalyMeta)>,
+    last: Option<(Arc<Retrieval>, Scored)>,
+    /// Where the user wants some.
+    evidence: Option<Evidence>,
 }
 
 #[derive(Default)]
 pub struct AdScore {
     settings: Mutex<Settings>,
+    evidence: Mutex<evidence::Settings>,
+    counters: Arc<evidence::Counters>,
     /// Taken out by the streaming thread while it works.
     stream: Mutex<Option<Stream>>,
     latency: Latency,
-}
-
-/// GObject refuses NaN as a default in its constructor, though values may be NaN; so it is put in afterwards.
-fn threshold_property(default: f64) -> glib::ParamSpec {
-    let property = glib::ParamSpecDouble::builder("threshold")
-        .nick("Threshold")
-        .blurb("Frames with at least this score are anomalous (NaN = the bundle's threshold)")
-        .mutable_playing()
-        // NaN is unequal to itself: GObject takes it for a value that it had to correct, and refuses it.
-        .lax_validation()
-        .build();
-    let spec: *mut glib::gobject_ffi::GParamSpecDouble = property.as_ptr().cast();
-    // SAFETY: it is a double's specification, and nobody else has seen it yet.
-    unsafe { (*spec).default_value = default };
-    property
-}
-
-/// The element's properties; `addetect` has them too.
-pub(in crate::elements) fn properties() -> Vec<glib::ParamSpec> {
-    let default = Settings::default();
-    vec![
-        threshold_property(default.threshold),
-        glib::ParamSpecDouble::builder("min-area")
-            .nick("Minimum area")
-            .blurb("Regions of fewer pixels of the frame do not count; a frame without a region that counts is not anomalous")
-            .minimum(0.0)
-            .default_value(default.min_area)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecUInt::builder("hold")
-            .nick("Hold")
-            .blurb("Frames in a row that it takes to change the decision (0 = it changes at once)")
-            .default_value(default.hold)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecString::builder("ignore-mask")
-            .nick("Ignore mask")
-            .blurb("Image file that covers the frame: where it is black, nothing is inspected")
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecEnum::builder_with_default("messages", default.messages)
-            .nick("Messages")
-            .blurb("When to post an 'anomaly' message on the bus")
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecBoolean::builder("attach-map")
-            .nick("Attach map")
-            .blurb("Attach the anomaly map to the result on the frame")
-            .default_value(default.attach_map)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecBoolean::builder("regions")
-            .nick("Regions")
-            .blurb("Attach every anomalous region as region-of-interest metadata of type 'anomaly' as well")
-            .default_value(default.regions)
-            .mutable_playing()
-            .build(),
-    ]
 }
 
 #[glib::object_subclass]
@@ -132,35 +53,21 @@ impl ObjectSubclass for AdScore {
 
 impl ObjectImpl for AdScore {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties);
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(settings::properties);
         &PROPERTIES
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = lock(&self.settings);
         match pspec.name() {
-            "threshold" => settings.threshold = value.get().expect("checked by GObject"),
-            "min-area" => settings.min_area = value.get().expect("checked by GObject"),
-            "hold" => settings.hold = value.get().expect("checked by GObject"),
-            "ignore-mask" => settings.ignore_mask = value.get().expect("checked by GObject"),
-            "messages" => settings.messages = value.get().expect("checked by GObject"),
-            "attach-map" => settings.attach_map = value.get().expect("checked by GObject"),
-            "regions" => settings.regions = value.get().expect("checked by GObject"),
-            _ => unimplemented!("GObject only sets properties that exist"),
+            name if name.starts_with(evidence::PROPERTIES) => lock(&self.evidence).set(name, value),
+            name => lock(&self.settings).set(name, value),
         }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = lock(&self.settings);
         match pspec.name() {
-            "threshold" => settings.threshold.to_value(),
-            "min-area" => settings.min_area.to_value(),
-            "hold" => settings.hold.to_value(),
-            "ignore-mask" => settings.ignore_mask.to_value(),
-            "messages" => settings.messages.to_value(),
-            "attach-map" => settings.attach_map.to_value(),
-            "regions" => settings.regions.to_value(),
-            _ => unimplemented!("GObject only reads properties that exist"),
+            name if name.starts_with(evidence::PROPERTIES) => lock(&self.evidence).get(name, &self.counters),
+            name => lock(&self.settings).get(name),
         }
     }
 
@@ -204,13 +111,19 @@ impl BaseTransformImpl for AdScore {
                 .map_err(|e| gst::error_msg!(gst::ResourceError::OpenRead, ["ignore-mask: {e}"]))?;
             stream.mask = Some((path, Arc::new(mask)));
         }
+        let evidence = lock(&self.evidence).clone();
+        stream.evidence = Evidence::start(&self.obj(), &evidence, &self.counters)
+            .map_err(|e| gst::error_msg!(gst::ResourceError::OpenWrite, ["evidence-folder: {e}"]))?;
         self.latency.reset();
         *lock(&self.stream) = Some(stream);
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *lock(&self.stream) = None;
+        let stream = lock(&self.stream).take();
+        if let Some(evidence) = stream.and_then(|stream| stream.evidence) {
+            evidence.stop();
+        }
         Ok(())
     }
 
@@ -223,6 +136,12 @@ impl BaseTransformImpl for AdScore {
                     }
                 }
                 gst::EventView::StreamStart(start) => stream.source = start.stream_id().into(),
+                gst::EventView::Caps(caps) => {
+                    if let Some(evidence) = &mut stream.evidence {
+                        evidence.info = gst_video::VideoInfo::from_caps(caps.caps()).ok();
+                    }
+                }
+                gst::EventView::Eos(_) => stream.evidence.iter_mut().for_each(Evidence::end),
                 gst::EventView::FlushStop(_) => stream.last = None,
                 _ => (),
             }
@@ -270,8 +189,8 @@ impl AdScore {
         };
         let retrieval = &carried.result;
         let known = stream.last.take().filter(|(of, _)| !carried.fresh && Arc::ptr_eq(of, retrieval));
-        let mut meta = match known {
-            Some((_, meta)) => meta,
+        let mut scored = match known {
+            Some((_, scored)) => scored,
             None => {
                 self.follow_mask(stream, settings);
                 let scored = timed(self, &self.latency, || evaluate(stream, retrieval, settings));
@@ -281,15 +200,18 @@ impl AdScore {
                 })?
             }
         };
-        meta.fresh = carried.fresh;
-        self.decide(stream, &mut meta, buffer, settings);
-        attach(&meta, buffer, settings.regions).map_err(|e| {
+        scored.meta.fresh = carried.fresh;
+        self.decide(stream, &mut scored.meta, buffer, settings);
+        scored.attach(buffer, settings.regions).map_err(|e| {
             gst::element_imp_error!(self, gst::CoreError::Failed, ["{e}"]);
             gst::FlowError::Error
         })?;
-        stream.last = Some((retrieval.clone(), meta));
         // Nobody further down needs the retrieval: its memory can be used for the next frame.
         RetrievalMeta::remove(buffer);
+        if let Some(evidence) = &mut stream.evidence {
+            evidence.observe(buffer, &scored.meta, &stream.segment, &stream.source);
+        }
+        stream.last = Some((retrieval.clone(), scored));
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -363,11 +285,7 @@ impl AdScore {
 }
 
 /// The result for a retrieval that was not scored before; `anomalous` is still the frame's own decision.
-fn evaluate(
-    stream: &mut Stream,
-    retrieval: &Arc<Retrieval>,
-    settings: &Settings,
-) -> crate::Result<AnomalyMeta> {
+fn evaluate(stream: &mut Stream, retrieval: &Arc<Retrieval>, settings: &Settings) -> crate::Result<Scored> {
     let same = |scorer: &Scorer| Arc::ptr_eq(scorer.bundle(), &retrieval.bundle);
     let mut scorer = match stream.scorer.take().filter(same) {
         Some(scorer) => scorer,
@@ -380,51 +298,5 @@ fn evaluate(
     };
     let anomaly = scorer.score(retrieval, &options);
     stream.scorer = Some(scorer);
-    describe(&anomaly?, &mut stream.samples, settings.attach_map)
-}
-
-fn describe(anomaly: &Anomaly, samples: &mut MapSamples, attach_map: bool) -> crate::Result<AnomalyMeta> {
-    let manifest = anomaly.bundle.manifest();
-    let mut meta = AnomalyMeta {
-        score: anomaly.score,
-        normalized: anomaly.normalized(),
-        threshold: anomaly.range.threshold,
-        anomalous: anomaly.anomalous,
-        fresh: true,
-        model: manifest.name.clone(),
-        method: manifest.method.clone(),
-        regions: anomaly
-            .regions
-            .iter()
-            .map(|region| RegionInfo {
-                x: region.rect.x,
-                y: region.rect.y,
-                width: region.rect.width,
-                height: region.rect.height,
-                score: region.score,
-                area: region.area,
-            })
-            .collect(),
-        map_min: anomaly.map_range.min,
-        map_max: anomaly.map_range.max,
-        ..AnomalyMeta::default()
-    };
-    if attach_map {
-        let (sample, place) = samples.make(anomaly).map_err(|e| crate::Error::Frame(e.to_string()))?;
-        meta.map = Some(sample);
-        meta.map_place = place;
-    }
-    Ok(meta)
-}
-
-fn attach(meta: &AnomalyMeta, buffer: &mut gst::BufferRef, regions: bool) -> Result<(), glib::BoolError> {
-    meta.attach(buffer)?;
-    if regions {
-        for region in &meta.regions {
-            let rect = (region.x, region.y, region.width, region.height);
-            let mut roi = gst_video::VideoRegionOfInterestMeta::add(buffer, ROI_TYPE, rect);
-            roi.add_param(region.to_structure());
-        }
-    }
-    Ok(())
+    Scored::new(anomaly?, &mut stream.samples, settings.attach_map)
 }

@@ -11,13 +11,17 @@
 //! the frame. A frame whose regions are all smaller than `min-area` is not anomalous; with `hold` the decision changes after as
 //! many frames in a row that contradict it.
 
+mod evidence;
 mod imp;
 mod map;
 mod message;
+mod scored;
+mod settings;
 
+pub use evidence::Format as EvidenceFormat;
 pub use message::{AnomalyMessage, Messages, Transition};
 
-pub(super) use imp::properties;
+pub(super) use settings::properties;
 
 glib::wrapper! {
     /// The element.
