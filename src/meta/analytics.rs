@@ -73,7 +73,7 @@ pub fn attach(
     map: Option<&FloatMap>,
 ) -> Result<(), glib::BoolError> {
     if let Some(map) = map {
-        TensorMeta::add(buffer).set([map.tensor()].into());
+        attach_tensor(buffer, map.tensor());
     }
     if buffer.meta::<AnalyticsRelationMeta>().is_none() {
         // It grows where that is too small.
@@ -107,6 +107,16 @@ pub fn attach(
         relations.set_relation(RelTypes::RELATE_TO, tensor, verdict)?;
     }
     Ok(())
+}
+
+/// A buffer has one tensor metadata: those that are in it already stay.
+fn attach_tensor(buffer: &mut gst::BufferRef, tensor: Tensor) {
+    let others = buffer.meta::<TensorMeta>().map(|meta| meta.as_slice().to_vec()).unwrap_or_default();
+    let tensors: Vec<Tensor> = others.into_iter().chain([tensor]).collect();
+    match buffer.meta_mut::<TensorMeta>() {
+        Some(mut meta) => meta.set(tensors.into()),
+        None => TensorMeta::add(buffer).set(tensors.into()),
+    }
 }
 
 /// Room for one piece of metadata; those used here take less.
