@@ -9,7 +9,7 @@
 
 #[path = "made_up_parts.rs"]
 #[allow(dead_code, reason = "the example's own folder is not wanted here")]
-pub mod made_up_parts;
+pub(crate) mod made_up_parts;
 
 use gst::prelude::*;
 use image::RgbImage;
@@ -39,38 +39,52 @@ fn main() -> Result<(), Error> {
     Ok(std::fs::write(format!("{file}.csv"), format!("start,end\n{lines}"))?)
 }
 
-/// Writes `minutes` of video as H.264 in Matroska; returns from when to when damaged rings are in it, in seconds.
-pub fn write(path: &Path, minutes: f64) -> Result<Vec<(f64, f64)>, Error> {
-    gst::init()?;
+/// The good rings, which come again and again.
+pub fn good_parts() -> Vec<RgbImage> {
     let mut random = Xoshiro256Plus::seed_from_u64(2);
-    let good: Vec<RgbImage> = (0..GOOD_PARTS).map(|_| Part::new(&mut random).draw(&mut random)).collect();
-    let recorder = Recorder::start(path, good[0].dimensions())?;
-    let parts = ((minutes * 60.0) as u64 * RATE / FRAMES_PER_PART).max(1);
-    let mut damaged = Vec::new();
-    // Never two in a row: they would be one event.
-    let mut next = PARTS_PER_DEFECT / 2;
-    for part in 0..parts {
-        let first = part * FRAMES_PER_PART;
-        let drawn;
-        let image = if part == next {
-            let ring = Part::new(&mut random);
-            let mut image = ring.draw(&mut random);
-            let defect = [Defect::Scratch, Defect::Stain, Defect::Chip][random.gen_range(0..3)];
-            let _mask = defect.apply(&ring, &mut image, &mut random);
-            let seconds = |frame: u64| frame as f64 / RATE as f64;
-            damaged.push((seconds(first), seconds(first + FRAMES_PER_PART)));
-            next += random.gen_range(2..=PARTS_PER_DEFECT);
-            drawn = image;
-            &drawn
-        } else {
-            &good[random.gen_range(0..GOOD_PARTS)]
-        };
-        for frame in first..first + FRAMES_PER_PART {
-            recorder.push(image, frame)?;
-        }
+    (0..GOOD_PARTS).map(|_| Part::new(&mut random).draw(&mut random)).collect()
+}
+
+/// Writes a video of each of these images for as long as a ring lies under the camera.
+pub fn record<'a>(path: &Path, mut images: impl Iterator<Item = &'a RgbImage>) -> Result<(), Error> {
+    gst::init()?;
+    let first = images.next().ok_or("no image")?;
+    let recorder = Recorder::start(path, first.dimensions())?;
+    for (part, image) in (0..).zip(std::iter::once(first).chain(images)) {
+        let start = part * FRAMES_PER_PART;
+        (start..start + FRAMES_PER_PART).try_for_each(|frame| recorder.push(image, frame))?;
     }
-    recorder.finish()?;
-    Ok(damaged)
+    recorder.finish()
+}
+
+/// Writes `minutes` of video as VP8 in Matroska; returns from when to when damaged rings are in it, in seconds.
+pub fn write(path: &Path, minutes: f64) -> Result<Vec<(f64, f64)>, Error> {
+    let mut random = Xoshiro256Plus::seed_from_u64(3);
+    let good = good_parts();
+    let parts = ((minutes * 60.0) as u64 * RATE / FRAMES_PER_PART).max(1);
+    // The number of each damaged ring, and what it looks like. Never two in a row: they would be one event.
+    let mut damaged: Vec<(u64, RgbImage)> = Vec::new();
+    let mut next = PARTS_PER_DEFECT / 2;
+    while next < parts {
+        let ring = Part::new(&mut random);
+        let mut image = ring.draw(&mut random);
+        // Everything that can be wrong with it: this is about when it is seen, not about how little of it.
+        for defect in [Defect::Stain, Defect::Scratch, Defect::Stain, Defect::Chip] {
+            let _mask = defect.apply(&ring, &mut image, &mut random);
+        }
+        damaged.push((next, image));
+        next += random.gen_range(2..=PARTS_PER_DEFECT);
+    }
+    let mut bad = damaged.iter().peekable();
+    record(
+        path,
+        (0..parts).map(|part| match bad.next_if(|(number, _)| *number == part) {
+            Some((_, image)) => image,
+            None => &good[random.gen_range(0..GOOD_PARTS)],
+        }),
+    )?;
+    let seconds = |part: u64| (part * FRAMES_PER_PART) as f64 / RATE as f64;
+    Ok(damaged.iter().map(|(part, _)| (seconds(*part), seconds(part + 1))).collect())
 }
 
 struct Recorder {
@@ -81,7 +95,7 @@ struct Recorder {
 impl Recorder {
     fn start(path: &Path, (width, height): (u32, u32)) -> Result<Self, Error> {
         let description = "appsrc name=in format=time block=true max-buffers=8 ! videoconvert \
-            ! openh264enc bitrate=3000000 complexity=low ! h264parse ! matroskamux ! filesink name=out";
+            ! vp8enc deadline=1 cpu-used=4 target-bitrate=4000000 keyframe-max-dist=20 ! matroskamux ! filesink name=out";
         let pipeline =
             gst::parse::launch(description)?.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
         let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().ok_or("no appsrc")?;

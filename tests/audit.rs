@@ -89,7 +89,7 @@ fn thresholds_areas_and_masks_are_those_of_adscore() {
     image::GrayImage::new(8, 8).save(line.path("black.png")).unwrap();
     line.fails(&format!("--model b --out masked --ignore-mask black.png {}", line.video))
         .says(&["black.png", "nothing would be inspected"]);
-    image::GrayImage::from_fn(8, 8, |x, _| image::Luma([if x == 0 { 255 } else { 0 }]))
+    image::GrayImage::from_fn(16, 16, |x, _| image::Luma([if x == 0 { 255 } else { 0 }]))
         .save(line.path("margin.png"))
         .unwrap();
     assert_eq!(count("margin", "--ignore-mask margin.png"), 0, "there is no part at the margin");

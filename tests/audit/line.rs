@@ -1,17 +1,13 @@
 //! A production line: its recordings, the bundle of its parts, and `adaudit` in a folder.
 
-use crate::recording::{self, made_up_parts::Part};
+use crate::recording;
 use assert_cmd::Command;
-use rand::SeedableRng;
-use rand_xoshiro::Xoshiro256Plus;
+use gst::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
-
-/// Good parts that the bundle is fitted to.
-const GOOD_PARTS: usize = 40;
 
 /// What all tests share: made once, never written to.
 struct Shared {
@@ -31,17 +27,39 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     Shared { folder, damaged }
 });
 
-/// Fits a bundle to good parts.
+/// Fits a bundle to the good parts, and sets its threshold by a recording of them.
 pub fn fit(bundle: &Path) {
-    let images = tempfile::tempdir().unwrap();
-    let mut random = Xoshiro256Plus::seed_from_u64(1);
-    for i in 0..GOOD_PARTS {
-        let image = Part::new(&mut random).draw(&mut random);
-        image.save(images.path().join(format!("{i:03}.ppm"))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let good = recording::good_parts();
+    for name in ["good", "frames"] {
+        std::fs::create_dir(path(name)).unwrap();
     }
-    let mut command = Command::cargo_bin("adtrain").unwrap();
-    command.args(["fit", "--size", "192x192", "--foreground", "off", "--name", "rings", "--data"]);
-    command.arg(images.path()).arg("--out").arg(bundle).assert().success();
+    for (i, image) in good.iter().enumerate() {
+        image.save(path(&format!("good/{i:03}.ppm"))).unwrap();
+    }
+    recording::record(&path("good.mkv"), good.iter()).unwrap();
+    play(&format!(
+        "filesrc location={0}/good.mkv ! decodebin ! videoconvert ! pngenc compression-level=1 ! multifilesink location={0}/frames/%03d.png",
+        folder.path().display()
+    ));
+    let adtrain = |arguments: &str| {
+        let mut command = Command::cargo_bin("adtrain").unwrap();
+        command.args(arguments.split_whitespace()).arg(bundle).current_dir(folder.path()).assert().success();
+    };
+    adtrain("fit --size 192x192 --foreground off --name rings --data good --out");
+    adtrain("calibrate --normal frames --false-alarms 0.0001 --model");
+}
+
+/// Runs a pipeline to its end.
+fn play(pipeline: &str) {
+    let pipeline = gst::parse::launch(pipeline).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
+    let end = pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(120), &wanted);
+    pipeline.set_state(gst::State::Null).unwrap();
+    let end = end.expect("the pipeline ends");
+    assert_eq!(end.type_(), gst::MessageType::Eos, "{end:?}");
 }
 
 /// A folder with the line's recordings and its bundle `b`.

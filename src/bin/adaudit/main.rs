@@ -55,7 +55,7 @@ struct Arguments {
     #[arg(long, value_name = "SCORE", value_parser = finite, allow_negative_numbers = true)]
     threshold: Option<f64>,
     /// Regions of fewer pixels of the frame do not count, nor do frames without one that counts
-    #[arg(long, default_value_t = 0.0, value_name = "PIXELS", value_parser = area)]
+    #[arg(long, default_value_t = 0.0, value_name = "PIXELS", value_parser = area, allow_negative_numbers = true)]
     min_area: f64,
     /// Inspected frames in a row that it takes to begin an event, and to end it
     #[arg(long, default_value_t = 1, value_name = "FRAMES")]
