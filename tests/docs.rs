@@ -249,7 +249,7 @@ fn blocks_are_found_and_left_out_as_marked() {
         .filter(|(_, line)| !line.is_empty())
         .map(|(number, line)| format!("{} {line}", number + 1))
         .collect();
-    let film = format!("31 {FILM} ! j");
+    let film = format!("32 {FILM} ! j");
     assert_eq!(commands, ["3 a \\", "4   b", "6 c", "8 d", "10 e", &film]);
     assert!(script("```\na\n```\n").unwrap_err().starts_with("1: a fence"));
     assert!(script("<!-- not run: why -->\n\ntext\n\n    a\n").unwrap_err().starts_with("3: 'not run'"));
