@@ -127,9 +127,11 @@ fn run(pipeline: &gst::Pipeline) -> Result<()> {
             gst::MessageView::Eos(_) => break,
             gst::MessageView::Error(error) => {
                 let source = error.src().map(|source| source.name()).unwrap_or_default();
-                bail!("{source}: {}", error.error());
+                bail!("{source}: {}", explain(&error.error(), error.debug()));
             }
-            gst::MessageView::Warning(warning) => eprintln!("warning: {}", warning.error()),
+            gst::MessageView::Warning(warning) => {
+                eprintln!("warning: {}", explain(&warning.error(), warning.debug()));
+            }
             gst::MessageView::Element(element) => {
                 if let Some(anomaly) = element.structure().and_then(AnomalyMessage::from_structure) {
                     report(&anomaly);
@@ -139,6 +141,12 @@ fn run(pipeline: &gst::Pipeline) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The last line of the details says what is wrong, the error only of which kind it is.
+fn explain(error: &glib::Error, details: Option<glib::GString>) -> String {
+    let details = details.unwrap_or_default();
+    format!("{error} {}", details.lines().last().unwrap_or_default())
 }
 
 fn report(anomaly: &AnomalyMessage) {

@@ -51,8 +51,9 @@ def frames(pipeline, sink):
         sample = sink.emit("try-pull-sample", PATIENCE)
         message = bus.pop_filtered(Gst.MessageType.ERROR)
         if message:
-            error, _ = message.parse_error()
-            raise RuntimeError(f"{message.src.get_name()}: {error.message}")
+            error, details = message.parse_error()
+            # The last line of the details says what is wrong, the message only of which kind it is.
+            raise RuntimeError(f"{message.src.get_name()}: {error.message} {details.splitlines()[-1] if details else ''}")
         if sample:
             yield sample
         elif sink.props.eos:

@@ -49,7 +49,7 @@ def parse_arguments():
     parser.add_argument("--model", required=True, action="append", dest="models", metavar="BUNDLE",
                         help="folder that adtrain made; give several to switch between them")
     parser.add_argument("--at", nargs=2, action="append", default=[], metavar=("SECONDS", "NAME=VALUE"),
-                        help="change threshold or model so many seconds after the start")
+                        help="change threshold or model so many seconds after the first frame")
     parser.add_argument("--sink", default="videoconvert ! autovideosink", metavar="ELEMENTS",
                         help="where the picture goes, as gst-launch-1.0 takes it (default: %(default)s)")
     parser.add_argument("source", metavar="SOURCE", help="a file, or a URI: file://, rtsp://, v4l2:///dev/video0")
@@ -61,11 +61,17 @@ def parse_arguments():
     return arguments
 
 
+def explain(source, error, details):
+    """The last line of the details says what is wrong, the message only of which kind it is."""
+    return f"{source.get_name()}: {error.message} {details.splitlines()[-1] if details else ''}"
+
+
 class Inspection:
     """A pipeline that runs until its end, an error, 'q' or Ctrl-C."""
 
-    def __init__(self, source, models, sink):
+    def __init__(self, source, models, changes, sink):
         self.models = models
+        self.changes = changes
         self.error = None
         # Model and threshold of the last frame, as its result tells them.
         self.in_use = None
@@ -79,15 +85,13 @@ class Inspection:
         bus.add_signal_watch()
         bus.connect("message", self.on_message)
 
-    def run(self, changes):
+    def run(self):
         """Plays; raises RuntimeError with the text of an error from the bus."""
         for number in (signal.SIGINT, signal.SIGTERM):
             GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, number, self.quit)
         GLib.unix_fd_add_full(GLib.PRIORITY_DEFAULT, sys.stdin.fileno(), GLib.IOCondition.IN | GLib.IOCondition.HUP, self.on_keys)
         try:
             self.pipeline.set_state(Gst.State.PLAYING)
-            for seconds, name, value in changes:
-                GLib.timeout_add(round(seconds * 1000), self.set, name, value)
             self.loop.run()
         finally:
             self.pipeline.set_state(Gst.State.NULL)
@@ -126,6 +130,9 @@ class Inspection:
         if meta:
             result = meta.get_structure()
             in_use = result["model"], result["threshold"]
+            if not self.in_use:
+                for seconds, name, value in self.changes:
+                    GLib.timeout_add(round(seconds * 1000), self.set, name, value)
             if in_use != self.in_use:
                 self.in_use = in_use
                 print(f"in use: model {in_use[0]}, threshold {in_use[1]:.2f}", flush=True)
@@ -133,13 +140,11 @@ class Inspection:
 
     def on_message(self, _bus, message):
         if message.type == Gst.MessageType.ERROR:
-            error, _ = message.parse_error()
-            self.error = f"{message.src.get_name()}: {error.message}"
+            self.error = explain(message.src, *message.parse_error())
             self.loop.quit()
         elif message.type == Gst.MessageType.WARNING:
             # A model that cannot be loaded, for example: the old one stays.
-            warning, _ = message.parse_warning()
-            print(f"warning: {message.src.get_name()}: {warning.message}", flush=True)
+            print(f"warning: {explain(message.src, *message.parse_warning())}", flush=True)
         elif message.type == Gst.MessageType.EOS:
             self.loop.quit()
         elif message.has_name("anomaly"):
@@ -155,7 +160,7 @@ def main():
         if terminal:
             # Keys come one by one, without Enter.
             tty.setcbreak(sys.stdin)
-        Inspection(arguments.source, arguments.models, arguments.sink).run(arguments.at)
+        Inspection(arguments.source, arguments.models, arguments.at, arguments.sink).run()
     finally:
         if terminal:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, terminal)

@@ -36,7 +36,7 @@ const REPLACED: &[(&str, &str)] = &[
     // No screen.
     ("autovideosink", "fakesink"),
     ("examples/retune.py", "examples/retune.py --sink 'fakesink sync=true'"),
-    // Minutes of training. Besides, where a page names no size, `adtrain fit` learns at 160x160, and from 20 images.
+    // Minutes of training; tests/common/page.sh has more of that kind.
     ("--preset faster", "--preset faster --steps 2"),
     // The build under test is what is there, and its environment is set.
     (". script/env", "true"),
@@ -152,17 +152,10 @@ fn run(page: &Path, camera: &Camera) -> Result<(), String> {
     // The script has the lines of the page, so that bash's line numbers are the page's.
     let file = folder.path().join("page.sh");
     std::fs::write(&file, script).unwrap();
-    let shell = "adtrain() { case \" $* \" in *' --size '*) ;; ' fit '*) set -- \"$@\" --size 160x160 ;; esac; command adtrain \"$@\"; }\n\
-         run_example() { \"$EXAMPLES/$1\" \"${@:3}\"; rm -f bottle/train/good/0[2-5]?.png; }\n\
-         trap 'kill $(jobs -p) 2>/dev/null' EXIT\n\
-         trap '{ code=$?; set +x; } 2>/dev/null; echo \"$PAGE:$LINENO: exit code $code\"' ERR\n\
-         set -eEuo pipefail\n\
-         PS4='+ $PAGE:$LINENO: '; set -x\n\
-         source ./page.sh";
     let log = folder.path().join("log");
     let output = std::fs::File::create(&log).unwrap();
     let status = program(&GIVEN, "timeout")
-        .args(["--kill-after=10", PATIENCE, "bash", "-c", shell])
+        .args(["--kill-after=10", PATIENCE, &format!("{CHECKOUT}/tests/common/page.sh")])
         .current_dir(folder.path())
         .env("PAGE", &name)
         .env("CAMERA", &camera.address)
@@ -256,7 +249,7 @@ fn blocks_are_found_and_left_out_as_marked() {
         .filter(|(_, line)| !line.is_empty())
         .map(|(number, line)| format!("{} {line}", number + 1))
         .collect();
-    let film = format!("31 {FILM} ! j");
+    let film = format!("32 {FILM} ! j");
     assert_eq!(commands, ["3 a \\", "4   b", "6 c", "8 d", "10 e", &film]);
     assert!(script("```\na\n```\n").unwrap_err().starts_with("1: a fence"));
     assert!(script("<!-- not run: why -->\n\ntext\n\n    a\n").unwrap_err().starts_with("3: 'not run'"));

@@ -33,7 +33,7 @@ pub static GIVEN: LazyLock<PathBuf> = LazyLock::new(|| {
     plugin(&folder);
     let done = |command: &mut Command| succeeds(command.current_dir(&folder));
     done(Command::new(EXAMPLES.join("made_up_parts")).arg("bottle"));
-    // In a debug build learning takes its time: as few images as are enough to begin with, and small ones.
+    // In a debug build learning takes its time: as few images as are enough to begin with.
     for number in 20..60 {
         std::fs::remove_file(folder.join(format!("bottle/train/good/{number:03}.png"))).unwrap();
     }
@@ -46,7 +46,7 @@ pub static GIVEN: LazyLock<PathBuf> = LazyLock::new(|| {
                 .args(arguments.split(' ')),
         )
     };
-    fit("--out bottle.bundle --size 160x160");
+    fit("--out bottle.bundle");
     fit("--out can.bundle --name can --size 96x96");
     done(
         program(&folder, "gst-launch-1.0")
