@@ -357,7 +357,9 @@ fn a_broker_that_is_killed_ten_times_never_holds_up_the_video() {
         seen.len()
     );
     assert_eq!(published + dropped, total);
-    assert_eq!(seen.len() as u64, published);
+    // What was acknowledged has arrived. So may have a few that were dropped later, because the broker died before it could say so.
+    let in_doubt = u64::from(KILLS) * 64;
+    assert!((published..=published + in_doubt).contains(&(seen.len() as u64)));
     assert!(gap < Duration::from_millis(100));
     assert!(recoveries.iter().all(|&recovery| recovery < Duration::from_secs(5)));
     assert!(stopped < Duration::from_secs(2));
