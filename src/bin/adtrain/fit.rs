@@ -5,9 +5,7 @@ use crate::console::{self, Console};
 use crate::date;
 use crate::learning::LearningArguments;
 use gstanomaly::bundle::Manifest;
-use gstanomaly::frame::Fit;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
-use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -99,7 +97,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         backbone: Backbone::open(&arguments.backbone)?,
         layers: arguments.layers.clone(),
         size: arguments.size,
-        fit: fit_of(arguments)?,
+        fit: arguments::fit_of(arguments.fit, arguments.resize)?,
         foreground: arguments.foreground.into(),
         set: settings(arguments)?,
         seed: arguments.seed,
@@ -110,13 +108,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         date: date::today()?,
         learning,
     };
-    let fit = match arguments.method {
-        Method::Cpr => cpr::fit,
-        Method::Patchcore => patchcore::fit,
-        Method::Hetmm => hetmm::fit,
-        Method::Npad => npad::fit,
-    };
-    let manifest = fit(&options, &arguments.out, console)?;
+    let manifest = arguments.method.fit(&options, &arguments.out, console)?;
     console.finish();
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
@@ -126,14 +118,6 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         console::print(&format!("{result:#}"))
     } else {
         console::print(&describe(&arguments.out, &manifest, seconds))
-    }
-}
-
-fn fit_of(arguments: &Arguments) -> anyhow::Result<Fit> {
-    match (arguments.fit, arguments.resize) {
-        (fit, None) => Ok(fit.into()),
-        (FitArgument::Crop, Some(side)) => Ok(Fit::Centre(side)),
-        _ => anyhow::bail!("--resize goes with --fit crop: it says how large the image is that is cropped"),
     }
 }
 

@@ -18,6 +18,29 @@ pub enum PresetArgument {
     Faster,
 }
 
+impl PresetArgument {
+    /// What it learns for a bundle at `out`, if anything.
+    pub fn learning(self, out: &Path) -> Option<Learning> {
+        let preset = match self {
+            Self::Raw => return None,
+            Self::Standard => Preset::Standard,
+            Self::Fast => Preset::Fast,
+            Self::Faster => Preset::Faster,
+        };
+        Some(Learning {
+            preset,
+            steps: None,
+            batch: None,
+            learning_rate: None,
+            minutes: None,
+            textures: None,
+            defects: None,
+            checkpoint: checkpoint(out),
+            resume: false,
+        })
+    }
+}
+
 /// Arguments of the learned branch.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learned branch")]
@@ -53,26 +76,19 @@ pub struct LearningArguments {
 impl LearningArguments {
     /// What is to be learned for a bundle at `out`, if anything.
     pub fn learning(&self, out: &Path) -> Option<Learning> {
-        let preset = match self.preset {
-            PresetArgument::Raw => None,
-            PresetArgument::Standard => Some(Preset::Standard),
-            PresetArgument::Fast => Some(Preset::Fast),
-            PresetArgument::Faster => Some(Preset::Faster),
-        };
-        let Some(preset) = preset.filter(|_| self.steps != Some(0)) else {
+        let Some(learning) = self.preset.learning(out).filter(|_| self.steps != Some(0)) else {
             self.refuse_unused();
             return None;
         };
         Some(Learning {
-            preset,
             steps: self.steps,
             batch: self.batch,
             learning_rate: self.lr,
             minutes: self.minutes,
             textures: self.textures.clone(),
             defects: self.defects.clone(),
-            checkpoint: checkpoint(out),
             resume: self.resume,
+            ..learning
         })
     }
 

@@ -5,8 +5,10 @@
 //! page's content security policy lets no script run but its own.
 
 mod charts;
+mod comparison;
 mod format;
 mod order;
+mod picture;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -16,6 +18,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+pub use comparison::{ComparedMethod, Comparison, Example, ExampleResult, MethodFigures, PixelFigures};
 pub use order::Outcome;
 
 use super::decisions::Confusion;
@@ -131,7 +134,7 @@ pub struct ModelFacts {
 }
 
 /// Mean time of an image in milliseconds.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timing {
     /// Pre-processing and the network.
     pub features: f64,
@@ -184,7 +187,11 @@ impl Report {
     }
 }
 
-fn write_atomically(
+/// Writes a file whose place it takes in one step when `content` is complete; an older one stays until then.
+///
+/// # Errors
+/// When it cannot be written or `content` fails.
+pub fn write_atomically(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<tempfile::NamedTempFile>) -> io::Result<()>,
 ) -> io::Result<()> {
