@@ -62,7 +62,7 @@ fn a_method_that_fails_is_a_row_with_its_reason() {
     let compared =
         shop.fails("compare --data cloth --size 64x64 --methods npad,cpr,cpr:top=100000 --out out --json");
     compared.says(&[
-        "note: npad: failed: 2 good images are not enough",
+        "note: npad: failed: fit: 2 good images are not enough",
         "2 of 3 methods failed: npad, cpr:top=100000",
     ]);
     let result = compared.json();
@@ -75,7 +75,7 @@ fn a_method_that_fails_is_a_row_with_its_reason() {
     assert!(result["methods"][2]["failed"].as_str().unwrap().contains("top must be"));
     assert_eq!(shop.entries("out"), ["compare.html", "compare.json", "compare.md", "cpr.bundle"]);
     let table = std::fs::read_to_string(shop.path("out/compare.md")).unwrap();
-    assert!(table.contains("- npad: 2 good images are not enough"), "{table}");
+    assert!(table.contains("- npad: fit: 2 good images are not enough"), "{table}");
     let page = std::fs::read_to_string(shop.path("out/compare.html")).unwrap();
     assert!(page.contains("2 good images are not enough"));
 

@@ -128,6 +128,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
             Ok(measured) => Ok(measured),
         };
         if let Err(reason) = &outcome {
+            console.finish();
             console.note(&format!("failed: {reason}"));
         }
         rows.push(Row { entry, outcome });

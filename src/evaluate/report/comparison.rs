@@ -293,9 +293,9 @@ impl<'a> Page<'a> {
         self.write_into(to)
     }
 
-    /// Columns of the examples: the image, the truth, and one a method.
+    /// Columns of the examples: the image, the truth, and one a method that has figures.
     fn pictures(&self) -> usize {
-        2 + self.comparison.methods.len()
+        2 + self.rows.iter().filter(|row| row.failure.is_none()).count()
     }
 }
 
@@ -354,11 +354,13 @@ impl<'a> Card<'a> {
             let verdict = result.as_ref().map(|result| result.verdict(example));
             Ok(ResultView { name: &method.name, overlay, verdict })
         };
+        let results = comparison.methods.iter().zip(&example.results);
+        let results = results.filter(|(method, _)| method.outcome.is_ok());
         Ok(Self {
             example,
             input: picture(&example.input)?,
             mask: picture(example.mask.as_deref().unwrap_or_default())?,
-            results: comparison.methods.iter().zip(&example.results).map(view).collect::<Result<_, _>>()?,
+            results: results.map(view).collect::<Result<_, _>>()?,
         })
     }
 }
