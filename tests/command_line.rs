@@ -4,6 +4,8 @@
 
 #[path = "command_line/bad_input.rs"]
 mod bad_input;
+#[path = "command_line/comparison.rs"]
+mod comparison;
 #[path = "command_line/interruption.rs"]
 mod interruption;
 #[path = "command_line/learning.rs"]
@@ -276,7 +278,9 @@ fn a_wrong_command_line_is_a_usage_error() {
     assert!(shop.entries(".").is_empty());
     let version = shop.succeeds("--version").stdout;
     assert_eq!(version, concat!("adtrain ", env!("CARGO_PKG_VERSION"), "\n"));
-    for verb in ["fit", "eval", "predict", "calibrate", "info", "backbones", "synthesize"] {
+    for verb in
+        ["fit", "eval", "predict", "calibrate", "update", "compare", "info", "backbones", "synthesize"]
+    {
         assert!(shop.succeeds(&format!("{verb} --help")).stdout.contains("Examples:"));
     }
 }

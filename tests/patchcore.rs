@@ -351,9 +351,14 @@ fn the_command_line() {
     shop.succeeds("info p.bundle --verify");
 
     shop.fit("parts", "c.bundle");
-    let entries = shop.bundle("c.bundle");
-    shop.fails("update --model c.bundle --add more").says(&["cpr", "cannot be updated", "fit it again"]);
-    assert_eq!(shop.bundle("c.bundle"), entries);
+    let updated = shop.succeeds("update --model c.bundle --add more");
+    assert!(updated.stdout.contains("6 images, 4 before; in"), "{}", updated.stdout);
+    shop.succeeds(
+        "fit --data parts --method npad --set channels=10 --set centroids=10 --size 64x64 --out n.bundle",
+    );
+    let entries = shop.bundle("n.bundle");
+    shop.fails("update --model n.bundle --add more").says(&["npad", "cannot be updated", "fit it again"]);
+    assert_eq!(shop.bundle("n.bundle"), entries);
     shop.fails("update --model p.bundle --add nothing").says(&["nothing", "no such folder"]);
     shop.fails("fit --data parts --coreset 0.1 --out x.bundle").says(&["--coreset", "patchcore", "cpr"]);
     shop.fails("fit --data parts --size 64x64 --resize 80 --out x.bundle").says(&["--resize", "--fit crop"]);

@@ -13,6 +13,6 @@ pub use decisions::{Confusion, Rate};
 pub use metrics::{MetricError, MetricParams, OperatingPoint, RankingMetrics, image_metrics};
 pub use pixels::{OverlapPoint, PixelMetrics, PixelSamples, pixel_metrics};
 pub use report::{
-    LearningPoint, ModelFacts, Outcome, Report, ReportError, ReportImage, ReportParams, Timing,
-    write_atomically,
+    ComparedMethod, Comparison, Example, ExampleResult, LearningPoint, MethodFigures, ModelFacts, Outcome,
+    PixelFigures, Report, ReportError, ReportImage, ReportParams, Timing, write_atomically,
 };

@@ -1,7 +1,7 @@
 //! What fitting any method needs: its options and the images.
 
 pub use super::spool::Spool;
-use super::{hetmm, patchcore};
+use super::{cpr, hetmm, patchcore};
 use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Manifest, Training};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
@@ -223,11 +223,13 @@ pub struct UpdateOptions {
 pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Manifest> {
     let bundle = Bundle::open(path)?;
     match bundle.manifest().method.as_str() {
+        cpr::NAME => cpr::update(path, &bundle, options, progress),
         hetmm::NAME => hetmm::update(path, options, progress),
         patchcore::NAME => patchcore::update(path, &bundle, options, progress),
         other => Err(Error::Setting(format!(
-            "{}: a bundle of {other} cannot be updated, only one of {} or {}; fit it again with the new images",
+            "{}: a bundle of {other} cannot be updated, only one of {}, {} or {}; fit it again with the new images",
             path.display(),
+            cpr::NAME,
             hetmm::NAME,
             patchcore::NAME
         ))),

@@ -36,6 +36,14 @@ impl Spool {
         self.file.write_all(bytemuck::cast_slice(&self.halves)).map_err(|e| Error::io(&self.folder, e))
     }
 
+    /// Appends values that are f16 already.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn push_stored(&mut self, values: &[f16]) -> Result<()> {
+        self.file.write_all(bytemuck::cast_slice(values)).map_err(|e| Error::io(&self.folder, e))
+    }
+
     /// Appends values as they are.
     ///
     /// # Errors

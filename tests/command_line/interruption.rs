@@ -36,6 +36,26 @@ fn ctrl_c_leaves_nothing_behind() {
     assert!(shop.entries("models").is_empty(), "{:?}", shop.entries("models"));
 }
 
+#[test]
+fn ctrl_c_leaves_the_bundles_that_a_comparison_has_finished() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    shop.write("out/compare.json", b"of another comparison");
+    let methods = "cpr:size=64x64,patchcore:size=1280x1280";
+    let mut compare = start(&shop, &format!("compare --data cloth --methods {methods} --out out"));
+    wait_for("the second method", || {
+        let entries = shop.entries("out");
+        entries.iter().any(|name| name.starts_with(".bundle-"))
+            && entries.iter().any(|name| name.starts_with("cpr-"))
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    // SAFETY: the child has not been waited for, so its number is still its own.
+    assert_eq!(unsafe { libc::kill(compare.id() as libc::pid_t, libc::SIGINT) }, 0);
+    assert_eq!(compare.wait().unwrap().code(), Some(INTERRUPTED));
+    assert_eq!(shop.entries("out"), ["cpr-size-64x64.bundle"]);
+    shop.succeeds("info --verify out/cpr-size-64x64.bundle");
+}
+
 /// Lets files grow to `bytes` only, as a full disk does.
 fn limit_files(command: &mut Command, bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };

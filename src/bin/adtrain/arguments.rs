@@ -3,10 +3,11 @@
 pub use crate::common::hardware::Hardware;
 
 use clap::ValueEnum;
-use gstanomaly::bundle::{Bundle, open_shared};
+use gstanomaly::bundle::{Bundle, Manifest, open_shared};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::frame::Fit;
-use gstanomaly::methods::fitting::{Foreground, InputSize};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
+use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,11 @@ impl Hardware {
     /// Opens a bundle and makes it ready to inspect.
     pub fn open(&self, model: &Path) -> anyhow::Result<Cascade> {
         self.prepare()?;
+        self.cascade(model)
+    }
+
+    /// The same, once prepared.
+    pub fn cascade(&self, model: &Path) -> anyhow::Result<Cascade> {
         let bundle: Arc<Bundle> = open_shared(model)?;
         Ok(Cascade::new(bundle, self.device, self.threads)?)
     }
@@ -33,6 +39,21 @@ pub enum Method {
 }
 
 impl Method {
+    /// Fits a bundle of it to the good images of `options` and writes it to `out`.
+    pub fn fit(
+        self,
+        options: &FitOptions,
+        out: &Path,
+        progress: &mut dyn Progress,
+    ) -> gstanomaly::Result<Manifest> {
+        match self {
+            Self::Cpr => cpr::fit(options, out, progress),
+            Self::Patchcore => patchcore::fit(options, out, progress),
+            Self::Hetmm => hetmm::fit(options, out, progress),
+            Self::Npad => npad::fit(options, out, progress),
+        }
+    }
+
     /// What it is called on the command line.
     pub fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().into())
@@ -57,6 +78,15 @@ impl From<FitArgument> for Fit {
             FitArgument::Pad => Self::Pad,
             FitArgument::Crop => Self::Crop,
         }
+    }
+}
+
+/// Brings images to the input's size in one way, or, where `resize` is given, scaled to that many pixels and cut from the middle.
+pub fn fit_of(fit: FitArgument, resize: Option<u32>) -> anyhow::Result<Fit> {
+    match (fit, resize) {
+        (fit, None) => Ok(fit.into()),
+        (FitArgument::Crop, Some(side)) => Ok(Fit::Centre(side)),
+        _ => anyhow::bail!("--resize goes with --fit crop: it says how large the image is that is cropped"),
     }
 }
 

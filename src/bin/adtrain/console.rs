@@ -15,6 +15,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Console {
     quiet: bool,
+    /// What the stages and notes are about, where there are several such things.
+    subject: String,
     stage: Option<Stage>,
 }
 
@@ -34,7 +36,16 @@ struct Stage {
 impl Console {
     /// A console that says nothing if `quiet`.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, stage: None }
+        Self { quiet, subject: String::new(), stage: None }
+    }
+
+    /// From now on stages and notes are about `subject`; an empty one: about the only thing that there is.
+    pub fn about(&mut self, subject: &str) {
+        self.finish();
+        self.subject = match subject {
+            "" => String::new(),
+            subject => format!("{subject}: "),
+        };
     }
 
     /// Ends the current stage.
@@ -57,23 +68,17 @@ impl Progress for Console {
         if self.quiet {
             return;
         }
+        let name = format!("{}{name}", self.subject);
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(steps as u64).with_message(name.to_owned());
+            let bar = ProgressBar::new(steps as u64).with_message(name.clone());
             if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left") {
                 bar.set_style(style);
             }
             bar
         });
         let now = Instant::now();
-        self.stage = Some(Stage {
-            name: name.to_owned(),
-            steps,
-            done: 0,
-            started: now,
-            line: now,
-            detail: String::new(),
-            bar,
-        });
+        self.stage =
+            Some(Stage { name, steps, done: 0, started: now, line: now, detail: String::new(), bar });
     }
 
     fn advance(&mut self) {
@@ -100,9 +105,10 @@ impl Progress for Console {
         if self.quiet {
             return;
         }
+        let line = || eprintln!("note: {}{message}", self.subject);
         match self.stage.as_ref().and_then(|stage| stage.bar.as_ref()) {
-            Some(bar) => bar.suspend(|| eprintln!("note: {message}")),
-            None => eprintln!("note: {message}"),
+            Some(bar) => bar.suspend(line),
+            None => line(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! `adtrain eval`.
 
 mod ablation;
-mod judge;
-mod report;
+pub mod judge;
+pub mod report;
 mod table;
 
 use crate::arguments::{self, Hardware};
@@ -50,11 +50,12 @@ which the network sees the image. Where some defective images have masks, those 
 metrics.";
 
 /// What was measured.
-struct Evaluation {
-    judged: Judged,
-    images: RankingMetrics,
-    pixels: Result<PixelMetrics, String>,
-    confusion: Confusion,
+pub struct Evaluation {
+    pub judged: Judged,
+    pub images: RankingMetrics,
+    /// Or why there are none.
+    pub pixels: Result<PixelMetrics, String>,
+    pub confusion: Confusion,
 }
 
 /// Evaluates a bundle.
@@ -92,7 +93,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
 }
 
 /// The metrics of judged images.
-fn measure(mut judged: Judged, data: &Path) -> anyhow::Result<Evaluation> {
+pub fn measure(mut judged: Judged, data: &Path) -> anyhow::Result<Evaluation> {
     let params = MetricParams::default();
     let labels: Vec<bool> = judged.images.iter().map(|image| image.is_defective).collect();
     let scores: Vec<f32> = judged.images.iter().map(|image| image.score as f32).collect();
@@ -107,7 +108,8 @@ fn measure(mut judged: Judged, data: &Path) -> anyhow::Result<Evaluation> {
 }
 
 impl Evaluation {
-    fn to_json(&self, cascade: &Cascade) -> Value {
+    /// The result for machines.
+    pub fn to_json(&self, cascade: &Cascade) -> Value {
         let images = &self.judged.images;
         let pixels = self.pixels.as_ref().ok();
         let mut result = json!({

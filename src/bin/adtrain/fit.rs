@@ -3,11 +3,9 @@
 use crate::arguments::{self, FitArgument, ForegroundArgument, Hardware, Method};
 use crate::console::{self, Console};
 use crate::date;
-use crate::learning::LearningArguments;
+use crate::learning::{self, LearningArguments, Settings};
 use gstanomaly::bundle::Manifest;
-use gstanomaly::frame::Fit;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
-use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -101,7 +99,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         backbone: Backbone::open(&arguments.backbone)?,
         layers: arguments.layers.clone(),
         size: arguments.size,
-        fit: fit_of(arguments)?,
+        fit: arguments::fit_of(arguments.fit, arguments.resize)?,
         foreground: arguments.foreground.into(),
         set,
         seed: arguments.seed,
@@ -112,13 +110,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         date: date::today()?,
         learning,
     };
-    let fit = match arguments.method {
-        Method::Cpr => cpr::fit,
-        Method::Patchcore => patchcore::fit,
-        Method::Hetmm => hetmm::fit,
-        Method::Npad => npad::fit,
-    };
-    let manifest = fit(&options, &arguments.out, console)?;
+    let manifest = arguments.method.fit(&options, &arguments.out, console)?;
     console.finish();
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
@@ -130,17 +122,6 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         console::print(&describe(&arguments.out, &manifest, seconds))
     }
 }
-
-fn fit_of(arguments: &Arguments) -> anyhow::Result<Fit> {
-    match (arguments.fit, arguments.resize) {
-        (fit, None) => Ok(fit.into()),
-        (FitArgument::Crop, Some(side)) => Ok(Fit::Centre(side)),
-        _ => anyhow::bail!("--resize goes with --fit crop: it says how large the image is that is cropped"),
-    }
-}
-
-/// Names and values of parameters.
-type Settings = Vec<(String, String)>;
 
 /// Parameters of the learned branch that were set, and of the method, by `--set` or by a flag of its own.
 fn settings(arguments: &Arguments) -> anyhow::Result<(Settings, Settings)> {
@@ -159,13 +140,8 @@ fn settings(arguments: &Arguments) -> anyhow::Result<(Settings, Settings)> {
         );
         set.push((name.into(), value));
     }
-    let mut learning = Vec::new();
-    for (name, value) in &arguments.set {
-        match name.strip_prefix("learning.") {
-            Some(name) => learning.push((name.into(), value.clone())),
-            None => set.push((name.clone(), value.clone())),
-        }
-    }
+    let (learning, own) = learning::split(arguments.set.iter().cloned());
+    set.extend(own);
     Ok((learning, set))
 }
 

@@ -18,6 +18,45 @@ pub enum PresetArgument {
     Faster,
 }
 
+/// Names and values of parameters.
+pub type Settings = Vec<(String, String)>;
+
+/// Parameters of the learned branch, `learning.NAME`, by their names there, and the others.
+pub fn split(set: impl IntoIterator<Item = (String, String)>) -> (Settings, Settings) {
+    let (mut learning, mut others) = (Settings::new(), Settings::new());
+    for (name, value) in set {
+        match name.strip_prefix("learning.") {
+            Some(name) => learning.push((name.into(), value)),
+            None => others.push((name, value)),
+        }
+    }
+    (learning, others)
+}
+
+impl PresetArgument {
+    /// What it learns for a bundle at `out`, if anything.
+    pub fn learning(self, out: &Path) -> Option<Learning> {
+        let preset = match self {
+            Self::Raw => return None,
+            Self::Standard => Preset::Standard,
+            Self::Fast => Preset::Fast,
+            Self::Faster => Preset::Faster,
+        };
+        Some(Learning {
+            preset,
+            steps: None,
+            batch: None,
+            learning_rate: None,
+            minutes: None,
+            set: Vec::new(),
+            textures: None,
+            defects: None,
+            checkpoint: checkpoint(out),
+            resume: false,
+        })
+    }
+}
+
 /// Arguments of the learned branch.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learned branch")]
@@ -52,19 +91,12 @@ pub struct LearningArguments {
 
 impl LearningArguments {
     /// What is to be learned for a bundle at `out`, if anything; `set` are numbers of it by name.
-    pub fn learning(&self, out: &Path, set: Vec<(String, String)>) -> Option<Learning> {
-        let preset = match self.preset {
-            PresetArgument::Raw => None,
-            PresetArgument::Standard => Some(Preset::Standard),
-            PresetArgument::Fast => Some(Preset::Fast),
-            PresetArgument::Faster => Some(Preset::Faster),
-        };
-        let Some(preset) = preset.filter(|_| self.steps != Some(0)) else {
+    pub fn learning(&self, out: &Path, set: Settings) -> Option<Learning> {
+        let Some(learning) = self.preset.learning(out).filter(|_| self.steps != Some(0)) else {
             self.refuse_unused(&set);
             return None;
         };
         Some(Learning {
-            preset,
             steps: self.steps,
             batch: self.batch,
             learning_rate: self.lr,
@@ -72,8 +104,8 @@ impl LearningArguments {
             set,
             textures: self.textures.clone(),
             defects: self.defects.clone(),
-            checkpoint: checkpoint(out),
             resume: self.resume,
+            ..learning
         })
     }
 

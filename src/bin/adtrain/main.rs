@@ -5,6 +5,7 @@ mod backbones;
 mod calibrate;
 #[path = "../common/mod.rs"]
 mod common;
+mod compare;
 mod console;
 mod date;
 mod eval;
@@ -47,6 +48,7 @@ enum Verb {
     Predict(predict::Arguments),
     Calibrate(calibrate::Arguments),
     Update(update::Arguments),
+    Compare(Box<compare::Arguments>),
     Info(info::Arguments),
     Backbones(backbones::Arguments),
     Synthesize(synthesize::Arguments),
@@ -75,6 +77,7 @@ fn run(verb: Verb, console: &mut Console) -> anyhow::Result<()> {
         Verb::Predict(arguments) => predict::run(&arguments, console),
         Verb::Calibrate(arguments) => calibrate::run(&arguments, console),
         Verb::Update(arguments) => update::run(&arguments, console),
+        Verb::Compare(arguments) => compare::run(&arguments, console),
         Verb::Info(arguments) => info::run(&arguments),
         Verb::Backbones(arguments) => backbones::run(&arguments),
         Verb::Synthesize(arguments) => synthesize::run(&arguments, console),

@@ -13,7 +13,7 @@ use std::time::Instant;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The bundle to change; of the method hetmm or patchcore
+    /// The bundle to change; of the method cpr, hetmm or patchcore
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
     /// Folder of images of good parts that the bundle has not seen
@@ -59,14 +59,17 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         });
         return console::print(&format!("{result:#}"));
     }
-    let rows = |manifest: &Manifest| manifest.params.get("rows").cloned().unwrap_or_default();
+    let rows = |manifest: &Manifest| manifest.params.get("rows").and_then(serde_json::Value::as_u64);
+    // Only where new images do not simply join the bank.
+    let rows = match (rows(&after), rows(&before)) {
+        (Some(after), Some(before)) => format!("; {after} rows, {before} before"),
+        _ => String::new(),
+    };
     console::print(&format!(
-        "{}: {} images, {} before; {} rows, {} before; in {seconds:.0} s\nthreshold {:.4}, was {:.4}: {}",
+        "{}: {} images, {} before{rows}; in {seconds:.0} s\nthreshold {:.4}, was {:.4}: {}",
         arguments.model.display(),
         after.training.images,
         before.training.images,
-        rows(&after),
-        rows(&before),
         after.calibration.threshold,
         before.calibration.threshold,
         after.calibration.obtained,

@@ -5,8 +5,10 @@
 //! page's content security policy lets no script run but its own.
 
 mod charts;
+mod comparison;
 mod format;
 mod order;
+mod picture;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -16,6 +18,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+pub use comparison::{ComparedMethod, Comparison, Example, ExampleResult, MethodFigures, PixelFigures};
 pub use order::Outcome;
 
 use super::decisions::Confusion;
@@ -131,7 +134,7 @@ pub struct ModelFacts {
 }
 
 /// Mean time of an image in milliseconds.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timing {
     /// Pre-processing and the network.
     pub features: f64,

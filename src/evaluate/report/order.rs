@@ -25,6 +25,27 @@ impl Outcome {
             _ => Self::Correct,
         }
     }
+
+    /// Its name in the page's style sheet.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Missed => "missed",
+            Self::FalseAlarm => "alarm",
+            Self::Borderline => "borderline",
+            Self::Correct => "correct",
+        }
+    }
+
+    /// Its name for people, of a defective part or of a good one.
+    pub(super) fn verdict(self, is_defective: bool) -> &'static str {
+        match self {
+            Self::Missed => "Missed",
+            Self::FalseAlarm => "False alarm",
+            Self::Borderline => "Borderline",
+            Self::Correct if is_defective => "Found",
+            Self::Correct => "Passed",
+        }
+    }
 }
 
 /// Distance to the threshold.

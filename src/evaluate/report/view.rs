@@ -1,24 +1,22 @@
 //! What the template shows: every number already rounded, every list already in order.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::{self, Write};
 
 use askama::Template;
-use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use image::ImageFormat;
 use sha2::{Digest, Sha256};
 
 use super::charts::{self, Curve, CurveFigure};
 use super::format::{percent, rounded, significant};
 use super::order::{self, Outcome};
+use super::picture::Picture;
 use super::{LearningPoint, Report, ReportError, ReportImage, ReportParams};
 use crate::evaluate::decisions::{Confusion, Rate};
 use crate::evaluate::metrics::{MetricParams, image_metrics};
 
 const SCRIPT: &str = include_str!("../../../templates/report.js");
-const STYLE: &str = include_str!("../../../templates/report.css");
+pub(super) const STYLE: &str = include_str!("../../../templates/report.css");
 
 /// The whole page.
 #[derive(Template)]
@@ -105,18 +103,6 @@ struct Row<'a> {
     percent: f32,
 }
 
-/// A picture as a data URL.
-struct Picture<'a> {
-    mime: &'static str,
-    bytes: &'a [u8],
-}
-
-impl fmt::Display for Picture<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "data:{};base64,{}", self.mime, Base64Display::new(self.bytes, &STANDARD))
-    }
-}
-
 impl<'a> Page<'a> {
     pub(super) fn new(report: &'a Report, params: &ReportParams) -> Result<Self, ReportError> {
         let broken = |image: &&ReportImage| !(image.score.is_finite() && image.normalized.is_finite());
@@ -198,43 +184,18 @@ impl<'a> Row<'a> {
     }
 
     fn key(&self) -> &'static str {
-        key_of(self.outcome)
+        self.outcome.key()
     }
 
     fn verdict(&self) -> &'static str {
-        match self.outcome {
-            Outcome::Missed => "Missed",
-            Outcome::FalseAlarm => "False alarm",
-            Outcome::Borderline => "Borderline",
-            Outcome::Correct if self.image.is_defective => "Found",
-            Outcome::Correct => "Passed",
-        }
-    }
-}
-
-fn key_of(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Missed => "missed",
-        Outcome::FalseAlarm => "alarm",
-        Outcome::Borderline => "borderline",
-        Outcome::Correct => "correct",
+        self.outcome.verdict(self.image.is_defective)
     }
 }
 
 impl<'a> Card<'a> {
     fn new(row: Row<'a>) -> Result<Self, ReportError> {
         let image = row.image;
-        let picture = |bytes: &'a [u8]| {
-            if bytes.is_empty() {
-                return Ok(None);
-            }
-            match image::guess_format(bytes) {
-                Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) => {
-                    Ok(Some(Picture { mime: format.to_mime_type(), bytes }))
-                }
-                _ => Err(ReportError::Picture { image: image.path.clone() }),
-            }
-        };
+        let picture = |bytes: &'a [u8]| Picture::new(bytes, &image.path);
         Ok(Self {
             input: picture(&image.input)?,
             overlay: picture(&image.overlay)?,
@@ -252,7 +213,7 @@ fn count_outcomes(cards: &[Card]) -> Vec<(&'static str, &'static str, usize)> {
         (Outcome::Correct, "Correct"),
     ];
     let count = |outcome| cards.iter().filter(|card| card.row.outcome == outcome).count();
-    names.into_iter().map(|(outcome, name)| (key_of(outcome), name, count(outcome))).collect()
+    names.into_iter().map(|(outcome, name)| (outcome.key(), name, count(outcome))).collect()
 }
 
 fn metric_views(report: &Report) -> Vec<MetricView> {

@@ -1,154 +1,101 @@
-//! The second pass of a fit: the bank, and the scores of its own images.
+//! The bank on its way to disk: what the network says of every image.
 
-use super::{CODES, Cpr, FOREGROUND, HISTOGRAMS, local_role};
-use crate::bundle::{self, Staging};
-use crate::error::{Error, Result};
-use crate::evaluate::calibration::Scores;
+use super::{Cpr, FOREGROUND, HISTOGRAMS, local_role};
+use crate::bundle::{Bank, Staging, TensorData, Tensors};
+use crate::error::Result;
 use crate::kernels::histogram::Blocks;
-use crate::kernels::windowed::{Shape, channel_last, planes};
-use crate::methods::Method;
-use crate::methods::fitting::{FitOptions, ImageSet, Progress, Spool};
-use crate::network::{FeatureMap, Network, OutputSpec};
-use half::f16;
+use crate::kernels::windowed::{Shape, planes};
+use crate::methods::fitting::{ImageSet, Progress, Spool};
+use crate::network::Network;
 use safetensors::Dtype;
-use std::sync::Arc;
+use std::path::Path;
 
-/// Images at most that calibrate the bundle; more would only make fitting slower.
-const CALIBRATED: usize = 1_000;
-
-/// The bank as it comes out of the second pass, on disk.
-pub(super) struct Filled {
-    pub images: usize,
+/// A bank that grows image by image; its large part is in temporary files.
+pub(super) struct Filling {
+    images: usize,
+    shapes: Vec<Shape>,
+    blocks: Blocks,
     local: Vec<Spool>,
     histograms: Vec<f32>,
-    foreground: Vec<f32>,
-    codes: Vec<u8>,
+    /// Where a foreground is estimated.
+    foreground: Option<Vec<f32>>,
 }
 
-/// Second pass: the outputs of the final graph for every image.
-pub(super) fn fill(
-    graph: &[u8],
-    options: &FitOptions,
-    images: &mut ImageSet,
-    shapes: &[Shape],
-    blocks: Blocks,
-    with_foreground: bool,
-    progress: &mut dyn Progress,
-) -> Result<Filled> {
-    let finest = shapes[0];
-    let local = shapes.iter().enumerate();
-    let mut outputs: Vec<OutputSpec> =
-        local.map(|(i, s)| OutputSpec::floats(local_role(i), [1, s.height, s.width, s.channels])).collect();
-    outputs.push(OutputSpec::bytes(CODES, [1, finest.height, finest.width]));
-    if with_foreground {
-        outputs.push(OutputSpec::floats(FOREGROUND, [1, 1, finest.height, finest.width]));
+impl Filling {
+    /// An empty bank for scales of these `shapes`, finest first, with its files in `scratch`.
+    pub fn new(shapes: &[Shape], blocks: Blocks, with_foreground: bool, scratch: &Path) -> Result<Self> {
+        Ok(Self {
+            images: 0,
+            shapes: shapes.to_vec(),
+            blocks,
+            local: shapes.iter().map(|_| Spool::new(scratch)).collect::<Result<_>>()?,
+            histograms: Vec::new(),
+            foreground: with_foreground.then(Vec::new),
+        })
     }
-    let size = (images.input().width, images.input().height);
-    let mut network = Network::load(graph, size, outputs, options.device, options.threads)?;
-    let mut filled = Filled {
-        images: 0,
-        local: shapes.iter().map(|_| Spool::new(&options.scratch)).collect::<Result<_>>()?,
-        histograms: Vec::new(),
-        foreground: Vec::new(),
-        codes: Vec::new(),
-    };
-    let mut histograms = vec![0.0; blocks.len()];
-    images.each(&mut network, "filling the bank", progress, |maps| {
-        let (local, rest) = maps.split_at(shapes.len());
-        for ((map, spool), &shape) in local.iter().zip(&mut filled.local).zip(shapes) {
-            spool.push_halves(&planes(map.floats(), shape))?;
-        }
-        blocks.histograms(rest[0].bytes(), &mut histograms);
-        filled.histograms.extend_from_slice(&histograms);
-        filled.codes.extend_from_slice(rest[0].bytes());
-        if with_foreground {
-            filled.foreground.extend_from_slice(rest[1].floats());
-        }
-        filled.images += 1;
-        Ok(())
-    })?;
-    Ok(filled)
-}
 
-impl Filled {
-    /// Writes the bank and returns the code maps, which only calibration needs.
-    pub fn write(
-        self,
-        staging: &mut Staging,
-        shapes: &[Shape],
-        blocks: Blocks,
-        with_foreground: bool,
-    ) -> Result<Vec<u8>> {
-        let n = self.images;
-        let finest = shapes[0];
-        let local = self.local.into_iter().map(Spool::finish).collect::<Result<Vec<_>>>()?;
-        let mut tensors = bundle::Tensors::new();
-        for (i, (map, s)) in local.iter().zip(shapes).enumerate() {
-            tensors.insert(
-                local_role(i),
-                bundle::TensorData {
-                    dtype: Dtype::F16,
-                    shape: vec![n, s.height, s.channels, s.width],
-                    bytes: map,
-                },
-            );
+    /// A bank that holds what `bank` does, that of `cpr`.
+    pub fn from_bank(cpr: &Cpr, bank: &Bank, scratch: &Path) -> Result<Self> {
+        let shapes: Vec<Shape> = cpr.scales.iter().map(|scale| scale.shape).collect();
+        let mut filling = Self::new(&shapes, cpr.blocks, false, scratch)?;
+        for (spool, scale) in filling.local.iter_mut().zip(&cpr.scales) {
+            spool.push_stored(scale.patches.values())?;
         }
-        tensors.insert(
-            HISTOGRAMS.into(),
-            bundle::TensorData {
-                dtype: Dtype::F32,
-                shape: vec![n, blocks.count(), blocks.bins()],
-                bytes: bytemuck::cast_slice(&self.histograms),
-            },
-        );
-        if with_foreground {
-            tensors.insert(
-                FOREGROUND.into(),
-                bundle::TensorData {
-                    dtype: Dtype::F32,
-                    shape: vec![n, finest.height, finest.width],
-                    bytes: bytemuck::cast_slice(&self.foreground),
-                },
-            );
+        filling.images = cpr.references;
+        filling.histograms =
+            bank.floats(HISTOGRAMS, &[cpr.references, cpr.blocks.count(), cpr.blocks.bins()])?;
+        filling.foreground.clone_from(&cpr.foreground);
+        Ok(filling)
+    }
+
+    /// Adds what `network`, the final graph's, says of every image.
+    pub fn add(
+        &mut self,
+        images: &mut ImageSet,
+        network: &mut Network,
+        stage: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let mut histograms = vec![0.0; self.blocks.len()];
+        images.each(network, stage, progress, |maps| {
+            let (local, rest) = maps.split_at(self.shapes.len());
+            for ((map, spool), &shape) in local.iter().zip(&mut self.local).zip(&self.shapes) {
+                spool.push_halves(&planes(map.floats(), shape))?;
+            }
+            self.blocks.histograms(rest[0].bytes(), &mut histograms);
+            self.histograms.extend_from_slice(&histograms);
+            if let Some(foreground) = &mut self.foreground {
+                foreground.extend_from_slice(rest[1].floats());
+            }
+            self.images += 1;
+            Ok(())
+        })
+    }
+
+    /// Number of images so far.
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Writes the bank and returns its histograms, `[N, blocks, bins]`, which calibration needs.
+    pub fn write(self, staging: &mut Staging) -> Result<Vec<f32>> {
+        let n = self.images;
+        let local = self.local.into_iter().map(Spool::finish).collect::<Result<Vec<_>>>()?;
+        let mut tensors = Tensors::new();
+        let mut insert = |name: String, dtype, shape: &[usize], bytes| {
+            tensors.insert(name, TensorData { dtype, shape: shape.to_vec(), bytes });
+        };
+        for (i, (map, s)) in local.iter().zip(&self.shapes).enumerate() {
+            insert(local_role(i), Dtype::F16, &[n, s.height, s.channels, s.width], map);
+        }
+        let histograms = bytemuck::cast_slice(&self.histograms);
+        insert(HISTOGRAMS.into(), Dtype::F32, &[n, self.blocks.count(), self.blocks.bins()], histograms);
+        if let Some(foreground) = &self.foreground {
+            let finest = self.shapes[0];
+            let shape = [n, finest.height, finest.width];
+            insert(FOREGROUND.into(), Dtype::F32, &shape, bytemuck::cast_slice(foreground));
         }
         staging.write_bank(&tensors)?;
-        Ok(self.codes)
+        Ok(self.histograms)
     }
-}
-
-/// The score of every image of the bank (an even selection of very many) against the others.
-pub(super) fn leave_one_out(
-    cpr: &Arc<Cpr>,
-    shapes: &[Shape],
-    codes: &[u8],
-    progress: &mut dyn Progress,
-) -> Result<Scores> {
-    let finest = cpr.finest();
-    let step = cpr.references.div_ceil(CALIBRATED);
-    let chosen: Vec<usize> = (0..cpr.references).step_by(step).collect();
-    progress.stage("calibrating", chosen.len());
-    let (mut retrieve, mut score) = (cpr.clone().retrieve(), cpr.clone().score());
-    let mut scores = Scores::default();
-    for index in chosen {
-        if progress.interrupted() {
-            return Err(Error::Interrupted);
-        }
-        let mut maps: Vec<FeatureMap> = Vec::with_capacity(shapes.len() + 2);
-        for (bank, &s) in cpr.scales.iter().zip(shapes) {
-            let patches: Vec<f32> = channel_last(bank.map(index), s).into_iter().map(f16::to_f32).collect();
-            maps.push(FeatureMap::from_floats([1, s.height, s.width, s.channels], patches));
-        }
-        let code = codes[index * finest.places()..][..finest.places()].to_vec();
-        maps.push(FeatureMap::from_bytes([1, finest.height, finest.width], code));
-        if let Some(foreground) = &cpr.foreground {
-            let own = foreground[index * finest.places()..][..finest.places()].to_vec();
-            maps.push(FeatureMap::from_floats([1, 1, finest.height, finest.width], own));
-        }
-        let found = retrieve.retrieve(&maps, cpr.neighbours().min(cpr.references - 1), Some(index))?;
-        let (map, value) = score.score(&found, None)?;
-        scores.normal.push(value);
-        scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);
-        progress.advance();
-    }
-    Ok(scores)
 }

@@ -5,16 +5,14 @@
 //! scores each of its own images against the others, which calibrates the bundle.
 
 use super::codebook::{KMeansParams, kmeans};
-use super::filling::{fill, leave_one_out};
+use super::filling::Filling;
 use super::foreground::{self, ForegroundParams, Samples, Zone};
 use super::heads::{self, ForegroundHead};
 use super::train::{Groundwork, Learned};
-use super::{Cpr, NAME, Params, Scale};
+use super::{Cpr, NAME, Params, Scale, judged, outputs};
 use crate::bundle::{Bank, Manifest, Staging};
 use crate::error::{Error, Result};
-use crate::evaluate::calibration::{self, calibrate};
 use crate::kernels::windowed::Shape;
-use crate::methods::Method;
 use crate::methods::fitting::{FitOptions, Fitted, Foreground, ImageSet, Progress};
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
@@ -80,26 +78,26 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let graph = GraphBuilder::from_backbone(&options.backbone.model, (input.width, input.height))?;
     let branch = learned.as_ref().map(|learned| &learned.weights);
     let graph = heads::finish(graph, &layers, &centres, codes, head.as_ref(), branch)?;
-    let blocks = draft.blocks(&input);
-    let filled = fill(&graph, options, &mut images, &shapes, blocks, head.is_some(), progress)?;
+    let mut filling = Filling::new(&shapes, draft.blocks(&input), head.is_some(), &options.scratch)?;
+    let (size, outputs) = ((input.width, input.height), outputs(&shapes, head.is_some()));
+    let mut network = Network::load(&graph, size, outputs, options.device, options.threads)?;
+    filling.add(&mut images, &mut network, "filling the bank", progress)?;
+    drop(network);
 
-    let mut params = options.apply(Params::new(filled.images, scales, head.is_some()))?;
-    if params.neighbours > filled.images {
+    let mut params = options.apply(Params::new(filling.images(), scales, head.is_some()))?;
+    if params.neighbours > filling.images() {
         progress.note(&format!(
             "only {} good images: every frame is compared with all of them instead of {}",
-            filled.images, params.neighbours
+            filling.images(),
+            params.neighbours
         ));
-        params.neighbours = filled.images;
+        params.neighbours = filling.images();
     }
     params.check(&input).map_err(Error::Setting)?;
     staging.write_graph(&graph)?;
-    let codes = filled.write(&mut staging, &shapes, blocks, head.is_some())?;
+    let histograms = filling.write(&mut staging)?;
     let cpr = Arc::new(Cpr::open(params.clone(), &input, &Bank::open(&staging.bank())?)?);
-    let scores = leave_one_out(&cpr, &shapes, &codes, progress)?;
-    let calibration =
-        calibrate(&scores, calibration::FALSE_ALARMS, "training images, each against the others", |score| {
-            cpr.map_level(score)
-        })?;
+    let calibration = judged::calibration(&cpr, &histograms, progress)?;
 
     let mut manifest = options.manifest(Fitted {
         method: NAME,

@@ -17,11 +17,17 @@ pub mod foreground;
 #[cfg(feature = "train")]
 pub mod heads;
 #[cfg(feature = "train")]
+mod judged;
+#[cfg(feature = "train")]
 pub mod train;
+#[cfg(feature = "train")]
+mod update;
 
 #[cfg(feature = "train")]
 pub use fit::fit;
 pub use params::{GlobalParams, Params, Scale};
+#[cfg(feature = "train")]
+pub use update::update;
 
 use crate::bundle::{Bank, Halves};
 use crate::error::Result;
@@ -96,19 +102,8 @@ impl Cpr {
 
 impl Method for Cpr {
     fn outputs(&self) -> Vec<OutputSpec> {
-        let finest = self.finest();
-        let local = self.scales.iter().enumerate().map(|(i, scale)| {
-            OutputSpec::floats(
-                local_role(i),
-                [1, scale.shape.height, scale.shape.width, scale.shape.channels],
-            )
-        });
-        let mut outputs: Vec<_> = local.collect();
-        outputs.push(OutputSpec::bytes(CODES, [1, finest.height, finest.width]));
-        if self.foreground.is_some() {
-            outputs.push(OutputSpec::floats(FOREGROUND, [1, 1, finest.height, finest.width]));
-        }
-        outputs
+        let shapes: Vec<Shape> = self.scales.iter().map(|scale| scale.shape).collect();
+        outputs(&shapes, self.foreground.is_some())
     }
 
     fn references(&self) -> usize {
@@ -131,6 +126,19 @@ impl Method for Cpr {
     fn score(self: Arc<Self>) -> Box<dyn Score> {
         Box::new(score::CprScore::new(&self))
     }
+}
+
+/// What the network gives: the local features of the scales, finest first, the codes, and the foreground where it is estimated.
+fn outputs(shapes: &[Shape], with_foreground: bool) -> Vec<OutputSpec> {
+    let finest = shapes[0];
+    let local = shapes.iter().enumerate();
+    let mut outputs: Vec<OutputSpec> =
+        local.map(|(i, s)| OutputSpec::floats(local_role(i), [1, s.height, s.width, s.channels])).collect();
+    outputs.push(OutputSpec::bytes(CODES, [1, finest.height, finest.width]));
+    if with_foreground {
+        outputs.push(OutputSpec::floats(FOREGROUND, [1, 1, finest.height, finest.width]));
+    }
+    outputs
 }
 
 /// Role of the code map, and of the histograms made from it.

@@ -38,10 +38,26 @@ impl CprRetrieve {
         }
     }
 
+    /// Compares a frame's local features with the nearest references that its histograms, `[blocks, bins]`, find.
+    pub(super) fn retrieve_by(
+        &mut self,
+        histograms: &[f32],
+        local: &[FeatureMap],
+        foreground: Option<&FeatureMap>,
+        neighbours: usize,
+        exclude: Option<usize>,
+    ) -> Result<Retrieved> {
+        let neighbours = self.nearest(histograms, neighbours, exclude);
+        if neighbours.is_empty() {
+            return Err(Error::Features("there is no normal image to compare with".into()));
+        }
+        let (distances, foreground) = self.compare(local, foreground, &neighbours);
+        Ok(Retrieved { distances, neighbours, foreground })
+    }
+
     /// The K references whose code histograms are nearest, nearest first; equal ones in the bank's order.
-    fn nearest(&mut self, codes: &[u8], count: usize, exclude: Option<usize>) -> Vec<Neighbour> {
-        self.cpr.blocks.histograms(codes, &mut self.histograms);
-        self.cpr.comparison.distances(&self.histograms, &mut self.query, &mut self.distances);
+    fn nearest(&mut self, histograms: &[f32], count: usize, exclude: Option<usize>) -> Vec<Neighbour> {
+        self.cpr.comparison.distances(histograms, &mut self.query, &mut self.distances);
         let all = self.distances.iter().enumerate().filter(|(index, _)| Some(*index) != exclude);
         let mut found: Vec<Neighbour> = all.map(|(index, &distance)| Neighbour { index, distance }).collect();
         let order =
@@ -128,12 +144,11 @@ impl Retrieve for CprRetrieve {
         if !fits {
             return Err(Error::Features("they are not of the shapes that this CPR bundle expects".into()));
         }
-        let neighbours = self.nearest(rest[0].bytes(), neighbours, exclude);
-        if neighbours.is_empty() {
-            return Err(Error::Features("there is no normal image to compare with".into()));
-        }
-        let (distances, foreground) = self.compare(local, rest.get(1), &neighbours);
-        Ok(Retrieved { distances, neighbours, foreground })
+        let mut histograms = std::mem::take(&mut self.histograms);
+        cpr.blocks.histograms(rest[0].bytes(), &mut histograms);
+        let retrieved = self.retrieve_by(&histograms, local, rest.get(1), neighbours, exclude);
+        self.histograms = histograms;
+        retrieved
     }
 }
 

@@ -22,9 +22,10 @@ const QUALITY: u8 = 85;
 /// What the report shows of an image, as the bytes of files.
 #[derive(Default)]
 pub struct Pictures {
-    input: Vec<u8>,
-    overlay: Vec<u8>,
-    mask: Option<Vec<u8>>,
+    pub input: Vec<u8>,
+    /// The image under its anomaly map.
+    pub overlay: Vec<u8>,
+    pub mask: Option<Vec<u8>>,
 }
 
 impl Pictures {

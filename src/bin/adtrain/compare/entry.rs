@@ -1,0 +1,131 @@
+//! What is compared: a method, with what makes it different from the others.
+
+use crate::arguments::{self, Method};
+use crate::learning::PresetArgument;
+use clap::ValueEnum;
+use gstanomaly::methods::fitting::InputSize;
+
+/// An entry of `--methods`: `METHOD[:PRESET][:NAME=VALUE]...`.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// As given.
+    pub text: String,
+    pub method: Method,
+    /// Of the learned branch.
+    pub preset: PresetArgument,
+    /// Instead of the one for all.
+    pub backbone: Option<String>,
+    /// Instead of the backbone's default ones.
+    pub layers: Vec<String>,
+    /// Instead of the one for all.
+    pub size: Option<InputSize>,
+    /// Parameters of the method.
+    pub set: Vec<(String, String)>,
+}
+
+/// Reads an entry.
+pub fn parse(text: &str) -> Result<Entry, String> {
+    let mut parts = text.split(':').map(str::trim);
+    let method = method(parts.next().unwrap_or_default())?;
+    let mut entry = Entry {
+        text: text.trim().into(),
+        method,
+        preset: PresetArgument::Raw,
+        backbone: None,
+        layers: Vec::new(),
+        size: None,
+        set: Vec::new(),
+    };
+    for part in parts {
+        match part.split_once('=') {
+            None => entry.preset = preset(method, part)?,
+            Some(("backbone", value)) => entry.backbone = Some(value.into()),
+            Some(("layers", value)) => entry.layers = value.split('+').map(Into::into).collect(),
+            Some(("size", value)) => entry.size = Some(arguments::input_size(value)?),
+            Some((name, value)) => entry.set.push(setting(method, name, value)?),
+        }
+    }
+    Ok(entry)
+}
+
+/// Reads `METHOD.NAME=VALUE`.
+pub fn set(text: &str) -> Result<(Method, (String, String)), String> {
+    let expected = || "expected METHOD.NAME=VALUE, such as patchcore.coreset=0.01".to_owned();
+    let (name, value) = arguments::setting(text).map_err(|_| expected())?;
+    let (of, name) = name.split_once('.').ok_or_else(expected)?;
+    let method = method(of)?;
+    Ok((method, setting(method, name, &value)?))
+}
+
+fn method(name: &str) -> Result<Method, String> {
+    Method::from_str(name, false).map_err(|_| {
+        let known: Vec<String> = Method::value_variants().iter().map(|method| method.name()).collect();
+        format!("unknown method '{name}'; there are: {}", known.join(", "))
+    })
+}
+
+fn preset(method: Method, name: &str) -> Result<PresetArgument, String> {
+    match PresetArgument::from_str(name, false) {
+        Ok(_) if method != Method::Cpr => {
+            Err(format!("'{name}' is a preset of cpr, {} has none", method.name()))
+        }
+        Ok(preset) => Ok(preset),
+        Err(_) => Err(format!(
+            "'{name}' is neither a preset (raw, standard, fast, faster) nor a setting such as neighbours=5"
+        )),
+    }
+}
+
+/// A parameter of a method; what `adtrain fit` has a flag for is read as that flag reads it.
+fn setting(method: Method, name: &str, value: &str) -> Result<(String, String), String> {
+    let value = match (method, name) {
+        (Method::Hetmm, "sheets") => arguments::sheets(value)?,
+        _ => value.into(),
+    };
+    Ok((name.into(), value))
+}
+
+impl Entry {
+    /// The folder of its bundle.
+    pub fn bundle_name(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._".contains(c) { c } else { '-' };
+        let name: String = self.text.chars().map(plain).collect();
+        format!("{name}.bundle")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_has_a_method_a_preset_and_settings() {
+        let entry = parse("cpr:faster:size=64x96:neighbours=5:layers=a+b").unwrap();
+        assert_eq!((entry.method, entry.preset), (Method::Cpr, PresetArgument::Faster));
+        assert_eq!(entry.size, Some(InputSize::Fixed(64, 96)));
+        assert_eq!(entry.set, [("neighbours".into(), "5".into())]);
+        assert_eq!(entry.layers, ["a", "b"]);
+        assert_eq!(entry.bundle_name(), "cpr-faster-size-64x96-neighbours-5-layers-a-b.bundle");
+        assert_eq!(parse("hetmm:sheets=all").unwrap().set, [("sheets".into(), "null".into())]);
+        assert_eq!(set("patchcore.coreset=0.01").unwrap().1, ("coreset".into(), "0.01".into()));
+        assert_eq!(set("cpr.global.codes=5").unwrap().1, ("global.codes".into(), "5".into()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, part) in [
+            ("magic", "unknown method 'magic'; there are: cpr, patchcore"),
+            ("", "unknown method ''"),
+            ("npad:faster", "'faster' is a preset of cpr, npad has none"),
+            ("cpr:quick", "'quick' is neither a preset"),
+            ("cpr:size=100x100", "multiples of 32"),
+            ("hetmm:sheets=few", "expected a number of sheets"),
+        ] {
+            let problem = parse(text).unwrap_err();
+            assert!(problem.contains(part), "{text}: {problem}");
+        }
+        for text in ["coreset=1", "cpr.neighbours", "magic.coreset=1"] {
+            assert!(set(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! The comparison of methods: one HTML file with a table, bars, and the same test images as each method sees them.
+//!
+//! As in the evaluation report, names are untrusted and escaped, and the page needs nothing else; it has no script at all.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use askama::Template;
+
+use super::format::{percent, rounded};
+use super::picture::Picture;
+use super::view::STYLE;
+use super::{Outcome, ReportError, ReportImage, ReportParams, Timing, write_atomically};
+use crate::evaluate::decisions::Confusion;
+
+const OWN_STYLE: &str = include_str!("../../../templates/comparison.css");
+
+/// Several methods on one product.
+#[derive(Debug, Clone, Default)]
+pub struct Comparison {
+    /// Heading: what was inspected.
+    pub title: String,
+    /// When it was compared.
+    pub date: String,
+    /// Device that ran the comparison.
+    pub device: String,
+    /// What holds for all methods, a few words each.
+    pub facts: Vec<String>,
+    /// The methods in the user's order.
+    pub methods: Vec<ComparedMethod>,
+    /// A few test images, in the order in which they are shown.
+    pub examples: Vec<Example>,
+}
+
+/// A method and what came of it.
+#[derive(Debug, Clone)]
+pub struct ComparedMethod {
+    /// As the user called it.
+    pub name: String,
+    /// What it ran with, in a few words; empty if it did not get that far.
+    pub description: String,
+    /// The figures, or why there are none.
+    pub outcome: Result<MethodFigures, String>,
+}
+
+/// The figures of a method on the test images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MethodFigures {
+    /// Area under the ROC curve of the image scores.
+    pub image_auroc: f64,
+    /// Area under the ROC curve of the pixels, average precision and region overlap; none without masks.
+    pub pixels: Option<PixelFigures>,
+    /// Decisions at the threshold that the fit has set.
+    pub confusion: Confusion,
+    /// Mean time of an image.
+    pub timing: Timing,
+    /// Bytes of the bank.
+    pub bank_bytes: u64,
+    /// Seconds of the fit; none where the bundle was there before.
+    pub fit_seconds: Option<f64>,
+}
+
+/// How good a method's maps are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PixelFigures {
+    /// Area under the ROC curve.
+    pub auroc: f64,
+    /// Average precision.
+    pub average_precision: f64,
+    /// Region overlap up to 30 % of false positives.
+    pub pro: f64,
+}
+
+/// A test image as all methods see it.
+#[derive(Debug, Clone, Default)]
+pub struct Example {
+    /// Path as it is shown.
+    pub path: String,
+    /// Class: `good` or the name of the defect.
+    pub label: String,
+    /// The truth.
+    pub is_defective: bool,
+    /// The image, as the bytes of a PNG, JPEG or WebP file.
+    pub input: Vec<u8>,
+    /// The ground truth, likewise; none for good images and where it is not known.
+    pub mask: Option<Vec<u8>>,
+    /// What the methods say, in the order of the methods; none for one that failed or left the image out.
+    pub results: Vec<Option<ExampleResult>>,
+}
+
+/// What a method says of an image.
+#[derive(Debug, Clone, Default)]
+pub struct ExampleResult {
+    /// The image under its anomaly map, as the bytes of a PNG, JPEG or WebP file.
+    pub overlay: Vec<u8>,
+    /// Score in [0, 1]; 0.5 is the threshold.
+    pub normalized: f32,
+    /// The decision.
+    pub is_anomalous: bool,
+}
+
+impl Comparison {
+    /// Writes the page to `path`; a failure leaves an older file as it was.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or a picture is not PNG, JPEG or WebP.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
+        let path = path.as_ref();
+        let page = Page::new(self)?;
+        write_atomically(path, |file| page.write(file))
+            .map_err(|source| ReportError::Write { path: path.to_owned(), source })
+    }
+}
+
+/// The whole page.
+#[derive(Template)]
+#[template(path = "comparison.html")]
+struct Page<'a> {
+    comparison: &'a Comparison,
+    version: &'static str,
+    style: &'static str,
+    own_style: &'static str,
+    columns: Vec<Column>,
+    rows: Vec<RowView<'a>>,
+    charts: Vec<Chart<'a>>,
+    cards: Vec<Card<'a>>,
+}
+
+/// A column of the table, and one figure's bars.
+struct Column {
+    name: &'static str,
+    /// What it says, for those who do not know.
+    meaning: &'static str,
+    scale: Scale,
+    /// Whether the largest value is the best one.
+    largest_is_best: bool,
+    value: fn(&MethodFigures) -> Option<f64>,
+    text: fn(f64) -> String,
+}
+
+/// What the length of a bar stands for.
+#[derive(Clone, Copy)]
+enum Scale {
+    /// The value from 0 to 1.
+    Unit,
+    /// The value from 0.5, which guessing reaches, to 1.
+    AboveGuessing,
+    /// The share of the largest value.
+    Largest,
+}
+
+struct RowView<'a> {
+    name: &'a str,
+    description: &'a str,
+    cells: Vec<Cell>,
+    failure: Option<&'a str>,
+}
+
+#[derive(Clone)]
+struct Cell {
+    text: String,
+    best: bool,
+}
+
+struct Chart<'a> {
+    name: &'static str,
+    meaning: &'static str,
+    bars: Vec<Bar<'a>>,
+}
+
+struct Bar<'a> {
+    name: &'a str,
+    cell: Cell,
+    /// Parts of the bar in percent of the whole width.
+    parts: Vec<f64>,
+}
+
+struct Card<'a> {
+    example: &'a Example,
+    input: Option<Picture<'a>>,
+    mask: Option<Picture<'a>>,
+    results: Vec<ResultView<'a>>,
+}
+
+struct ResultView<'a> {
+    name: &'a str,
+    overlay: Option<Picture<'a>>,
+    /// Key of the outcome, its name and the normalised score; none where there is no result.
+    verdict: Option<(&'static str, &'static str, String)>,
+}
+
+/// The columns in their order.
+fn columns() -> Vec<Column> {
+    use Scale::{AboveGuessing, Largest, Unit};
+    let column = |name, meaning, scale, largest_is_best, value, text| Column {
+        name,
+        meaning,
+        scale,
+        largest_is_best,
+        value,
+        text,
+    };
+    let time = |value: f64| format!("{value:.1}");
+    let rate = |value: f64| format!("{} %", percent(value));
+    vec![
+        column(
+            "Image AUROC",
+            "a defective image scores above a good one this often; bars from 0.5, guessing",
+            AboveGuessing,
+            true,
+            |f| Some(f.image_auroc),
+            rounded,
+        ),
+        column(
+            "Pixel AUROC",
+            "a defective pixel scores above a good one this often; bars from 0.5",
+            AboveGuessing,
+            true,
+            |f| f.pixels.map(|p| p.auroc),
+            rounded,
+        ),
+        column(
+            "Pixel AP",
+            "precision of the map; strict where defects are small",
+            Unit,
+            true,
+            |f| f.pixels.map(|p| p.average_precision),
+            rounded,
+        ),
+        column("PRO", "overlap of each defective region", Unit, true, |f| f.pixels.map(|p| p.pro), rounded),
+        column(
+            "False alarms",
+            "good parts called defective at the threshold of the fit",
+            Unit,
+            false,
+            |f| f.confusion.false_alarm_rate().value(),
+            rate,
+        ),
+        column(
+            "Missed",
+            "defective parts passed at the threshold of the fit",
+            Unit,
+            false,
+            |f| f.confusion.miss_rate().value(),
+            rate,
+        ),
+        column(
+            "ms per frame",
+            "features, retrieve and score",
+            Largest,
+            false,
+            |f| Some(f.timing.total),
+            time,
+        ),
+        column(
+            "Bank, MB",
+            "what is kept of the good images",
+            Largest,
+            false,
+            |f| Some(f.bank_bytes as f64 * 1e-6),
+            time,
+        ),
+        column("Fit, s", "learning from the good images", Largest, false, |f| f.fit_seconds, time),
+    ]
+}
+
+/// The column whose bars show the three steps.
+const STEPS: &str = "ms per frame";
+
+impl<'a> Page<'a> {
+    fn new(comparison: &'a Comparison) -> Result<Self, ReportError> {
+        let columns = columns();
+        let cells: Vec<Vec<Cell>> = columns.iter().map(|column| column.cells(&comparison.methods)).collect();
+        let rows = comparison.methods.iter().enumerate().map(|(i, method)| RowView {
+            name: &method.name,
+            description: &method.description,
+            cells: cells.iter().map(|column| column[i].clone()).collect(),
+            failure: method.outcome.as_ref().err().map(String::as_str),
+        });
+        let rows = rows.collect();
+        let charts = columns.iter().zip(&cells).filter_map(|(column, cells)| column.chart(comparison, cells));
+        let charts = charts.collect();
+        let cards = comparison
+            .examples
+            .iter()
+            .map(|example| Card::new(comparison, example))
+            .collect::<Result<_, _>>()?;
+        let version = env!("CARGO_PKG_VERSION");
+        Ok(Self { comparison, version, style: STYLE, own_style: OWN_STYLE, columns, rows, charts, cards })
+    }
+
+    fn write(&self, to: &mut dyn Write) -> io::Result<()> {
+        self.write_into(to)
+    }
+
+    /// Columns of the examples: the image, the truth, and one a method that has figures.
+    fn pictures(&self) -> usize {
+        2 + self.rows.iter().filter(|row| row.failure.is_none()).count()
+    }
+}
+
+impl Column {
+    fn value(&self, method: &ComparedMethod) -> Option<f64> {
+        method.outcome.as_ref().ok().and_then(self.value)
+    }
+
+    fn cells(&self, methods: &[ComparedMethod]) -> Vec<Cell> {
+        let values: Vec<Option<f64>> = methods.iter().map(|method| self.value(method)).collect();
+        let known = values.iter().flatten().copied();
+        let best = if self.largest_is_best { known.reduce(f64::max) } else { known.reduce(f64::min) };
+        // Of one method, or of several that are alike, none is the best.
+        let tells = values.iter().flatten().any(|&value| Some(value) != best);
+        let cell = |value: Option<f64>| match value {
+            Some(value) => Cell { text: (self.text)(value), best: tells && Some(value) == best },
+            None => Cell { text: "–".into(), best: false },
+        };
+        values.into_iter().map(cell).collect()
+    }
+
+    /// The bars; none where no method has a value.
+    fn chart<'a>(&self, comparison: &'a Comparison, cells: &[Cell]) -> Option<Chart<'a>> {
+        let measured =
+            || comparison.methods.iter().zip(cells).filter(|(method, _)| self.value(method).is_some());
+        let largest = measured().filter_map(|(method, _)| self.value(method)).reduce(f64::max)?;
+        let length = |value: f64| {
+            let share = match self.scale {
+                Scale::Unit => value,
+                Scale::AboveGuessing => 2.0 * value - 1.0,
+                Scale::Largest if largest > 0.0 => value / largest,
+                Scale::Largest => 0.0,
+            };
+            100.0 * share.clamp(0.0, 1.0)
+        };
+        let parts = |figures: &MethodFigures| match self.name {
+            STEPS => {
+                let Timing { features, retrieve, score, .. } = figures.timing;
+                [features, retrieve, score].map(length).into()
+            }
+            _ => (self.value)(figures).map(length).into_iter().collect(),
+        };
+        let bars = measured().filter_map(|(method, cell)| {
+            let figures = method.outcome.as_ref().ok()?;
+            Some(Bar { name: &method.name, cell: cell.clone(), parts: parts(figures) })
+        });
+        Some(Chart { name: self.name, meaning: self.meaning, bars: bars.collect() })
+    }
+}
+
+impl<'a> Card<'a> {
+    fn new(comparison: &'a Comparison, example: &'a Example) -> Result<Self, ReportError> {
+        let picture = |bytes: &'a [u8]| Picture::new(bytes, &example.path);
+        let view = |(method, result): (&'a ComparedMethod, &'a Option<ExampleResult>)| {
+            let overlay = result.as_ref().map(|result| picture(&result.overlay)).transpose()?.flatten();
+            let verdict = result.as_ref().map(|result| result.verdict(example));
+            Ok(ResultView { name: &method.name, overlay, verdict })
+        };
+        let results = comparison.methods.iter().zip(&example.results);
+        let results = results.filter(|(method, _)| method.outcome.is_ok());
+        Ok(Self {
+            example,
+            input: picture(&example.input)?,
+            mask: picture(example.mask.as_deref().unwrap_or_default())?,
+            results: results.map(view).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl ExampleResult {
+    /// Key of the outcome, its name and the normalised score.
+    fn verdict(&self, example: &Example) -> (&'static str, &'static str, String) {
+        let image = ReportImage {
+            is_defective: example.is_defective,
+            is_anomalous: self.is_anomalous,
+            normalized: self.normalized,
+            ..Default::default()
+        };
+        let outcome = Outcome::of(&image, &ReportParams::default());
+        (outcome.key(), outcome.verdict(example.is_defective), format!("{:.3}", self.normalized))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! Adding normal images to a bundle without fitting it anew.
+//!
+//! The bundle's own graph, with its code book, its foreground and what its branch has learned, makes the features of the new
+//! images; they join the bank as if they had been there from the start. Only the threshold is set anew, as after a fit.
+
+use super::filling::Filling;
+use super::{Cpr, Params, judged};
+use crate::bundle::{BANK, Bank, Bundle, MANIFEST, Manifest, Staging};
+use crate::error::{Error, Result};
+use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
+use crate::network::lock;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Adds the images of `options` to the bundle in `path`, which is replaced in one step; returns the new manifest.
+///
+/// # Errors
+/// If the images cannot be used, or the bundle cannot be written; then the old one stays.
+pub fn update(
+    path: &Path,
+    bundle: &Bundle,
+    options: &UpdateOptions,
+    progress: &mut dyn Progress,
+) -> Result<Manifest> {
+    let mut staging = Staging::new(path)?;
+    let mut manifest = bundle.manifest().clone();
+    let mut params: Params = serde_json::from_value(manifest.params.clone())
+        .map_err(|e| Error::file(path.join(MANIFEST), format!("params: {e}")))?;
+    let bank = Bank::open(&path.join(BANK))?;
+    let old = Cpr::open(params.clone(), &manifest.input, &bank)?;
+    let mut filling = Filling::from_bank(&old, &bank, &options.scratch)?;
+    drop(old);
+    let mut images = ImageSet::listed(&options.add, manifest.input.clone(), options.strict)?;
+    let network = bundle.network(options.device, options.threads)?;
+    filling.add(&mut images, &mut lock(&network), "looking at the new images", progress)?;
+
+    params.references = filling.images();
+    params.check(&manifest.input).map_err(Error::Setting)?;
+    staging.write_graph(bundle.graph())?;
+    let histograms = filling.write(&mut staging)?;
+    let cpr = Arc::new(Cpr::open(params.clone(), &manifest.input, &Bank::open(&staging.bank())?)?);
+    manifest.calibration = judged::calibration(&cpr, &histograms, progress)?;
+    manifest.params = serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?;
+    manifest.training.images = params.references;
+    manifest.training.skipped += images.skipped();
+    manifest.training.date.clone_from(&options.date);
+    manifest.training.version = env!("CARGO_PKG_VERSION").into();
+    staging.commit(manifest)
+}
