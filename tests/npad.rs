@@ -107,16 +107,20 @@ fn damaged_bundles_are_refused() {
         Bundle::open(&path).unwrap_err().to_string()
     };
     let first = |value: f32| move |bytes: &mut [u8]| bytes[..4].copy_from_slice(&value.to_le_bytes());
-    for tensor in
-        ["weighted_means", "weighted_factors", "aggregated_means", "aggregated_factors", "centroids"]
+    for tensor in ["weighted_means", "weighted_scales", "aggregated_means", "aggregated_scales", "centroids"]
     {
         let error = spoilt(&|path| change_tensor(path, tensor, first(f32::NAN)));
         assert!(error.contains(tensor) && error.contains("not finite"), "{error}");
     }
     // The first value of a factor is on its diagonal: zero is singular, less is no factor.
-    for value in [0.0, -1.0] {
-        let error = spoilt(&|path| change_tensor(path, "aggregated_factors", first(value)));
+    for level in [0i16, -1] {
+        let spoil = |bytes: &mut [u8]| bytes[..2].copy_from_slice(&level.to_le_bytes());
+        let error = spoilt(&|path| change_tensor(path, "aggregated_factors", spoil));
         assert!(error.contains("aggregated_factors") && error.contains("positive diagonal"), "{error}");
+    }
+    for step in [0.0, -1.0] {
+        let error = spoilt(&|path| change_tensor(path, "weighted_scales", first(step)));
+        assert!(error.contains("weighted_scales") && error.contains("positive steps"), "{error}");
     }
     for (name, value) in [("channels", 31), ("centroids", 41), ("stride", 8)] {
         let error = spoilt(&|path| change_params(path, |params| params[name] = value.into()));

@@ -2,7 +2,8 @@
 //!
 //! `distance^2 = (x - mean)' S^-1 (x - mean) = |W (x - mean)|^2`, where `W` is the inverse of the Cholesky factor of the covariance S.
 //! A map has thousands of factors, far more than any cache holds: the time is that of reading them, so that each is read once for all
-//! vectors that are compared with it.
+//! vectors that are compared with it, and kept in 16 bits: whole steps of a row's own size, so that what rounding changes is
+//! a 65,000th of the row's largest value.
 
 use super::parallel;
 use super::simd::wide;
@@ -24,26 +25,46 @@ fn columns(block: usize, channels: usize) -> usize {
     ((block + 1) * BLOCK).min(channels)
 }
 
-/// Packs a lower triangle, `[channels, channels]`: eight rows at a time, `[columns, 8]`, with zeros above the diagonal.
-pub fn pack(lower: &[f64], channels: usize) -> Vec<f32> {
-    let mut packed = Vec::with_capacity(packed_len(channels));
-    for block in 0..channels.div_ceil(BLOCK) {
-        for column in 0..columns(block, channels) {
-            packed.extend((block * BLOCK..(block + 1) * BLOCK).map(|row| {
-                if row < channels && column <= row { lower[row * channels + column] as f32 } else { 0.0 }
-            }));
-        }
-    }
-    packed
+/// A lower triangle in 16 bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Factor {
+    /// Whole steps, eight rows at a time, `[columns, 8]`, with zeros above the diagonal.
+    pub levels: Vec<i16>,
+    /// The size of a step in each row.
+    pub scales: Vec<f32>,
 }
 
-/// The diagonal of a packed factor.
-pub fn diagonal(packed: &[f32], channels: usize) -> impl Iterator<Item = f32> {
+/// Packs a lower triangle, `[channels, channels]`, with a positive diagonal.
+pub fn pack(lower: &[f64], channels: usize) -> Factor {
+    let steps = |row: &[f64]| row.iter().fold(0.0, |most: f64, value| most.max(value.abs())) / LEVELS;
+    let scales: Vec<f32> = lower.chunks_exact(channels).map(|row| steps(row) as f32).collect();
+    let level = |row: usize, column: usize| {
+        let level = (lower[row * channels + column] / f64::from(scales[row])).round() as i16;
+        // The diagonal stays positive, however small it is.
+        if row == column { level.max(1) } else { level }
+    };
+    let mut levels = Vec::with_capacity(packed_len(channels));
+    for block in 0..channels.div_ceil(BLOCK) {
+        for column in 0..columns(block, channels) {
+            levels.extend(
+                (block * BLOCK..(block + 1) * BLOCK)
+                    .map(|row| if row < channels && column <= row { level(row, column) } else { 0 }),
+            );
+        }
+    }
+    Factor { levels, scales }
+}
+
+/// The largest number of steps.
+const LEVELS: f64 = 32_767.0;
+
+/// The diagonal of packed levels.
+pub fn diagonal(levels: &[i16], channels: usize) -> impl Iterator<Item = i16> {
     let mut start = 0;
     (0..channels.div_ceil(BLOCK)).flat_map(move |block| {
         let first = start;
         start += columns(block, channels) * BLOCK;
-        (block * BLOCK..columns(block, channels)).map(move |row| packed[first + row * BLOCK + row % BLOCK])
+        (block * BLOCK..columns(block, channels)).map(move |row| levels[first + row * BLOCK + row % BLOCK])
     })
 }
 
@@ -51,26 +72,31 @@ pub fn diagonal(packed: &[f32], channels: usize) -> impl Iterator<Item = f32> {
 #[derive(Clone, Copy, Debug)]
 pub struct Gaussians<'a> {
     means: &'a [f32],
-    factors: &'a [f32],
+    levels: &'a [i16],
+    scales: &'a [f32],
     height: usize,
     width: usize,
     channels: usize,
 }
 
 impl<'a> Gaussians<'a> {
-    /// Gaussians with `means`, `[height, width, channels]`, and packed `factors`, `[height, width, packed_len]`.
+    /// Gaussians with `means`, `[height, width, channels]`, and factors of `levels`, `[height, width, packed_len]`, and `scales`,
+    /// `[height, width, channels]`.
     ///
     /// # Panics
     /// If a length does not fit.
     pub fn new(
         means: &'a [f32],
-        factors: &'a [f32],
+        levels: &'a [i16],
+        scales: &'a [f32],
         (height, width): (usize, usize),
         channels: usize,
     ) -> Self {
-        assert_eq!(means.len(), height * width * channels, "means of {height}x{width}x{channels}");
-        assert_eq!(factors.len(), height * width * packed_len(channels), "factors of {channels} channels");
-        Self { means, factors, height, width, channels }
+        let places = height * width;
+        assert_eq!(means.len(), places * channels, "means of {height}x{width}x{channels}");
+        assert_eq!(scales.len(), places * channels, "scales of {height}x{width}x{channels}");
+        assert_eq!(levels.len(), places * packed_len(channels), "factors of {channels} channels");
+        Self { means, levels, scales, height, width, channels }
     }
 
     /// The parts that lower `nearest` to the distances between `features`, `[height, width, channels]`, and the Gaussians whose rows and
@@ -118,7 +144,7 @@ impl<'a> Gaussians<'a> {
 
     fn distance(&self, features: &[f32], place: usize, other: usize) -> f32 {
         let d = self.channels;
-        let factor = &self.factors[other * packed_len(d)..][..packed_len(d)];
+        let (levels, scales) = self.factor(other);
         let (vector, mean) = (&features[place * d..][..d], &self.means[other * d..][..d]);
         let (mut start, mut sum) = (0, 0f64);
         for row in 0..d {
@@ -126,11 +152,17 @@ impl<'a> Gaussians<'a> {
                 start += columns(row / BLOCK - 1, d) * BLOCK;
             }
             let product = |c: usize| {
-                f64::from(factor[start + c * BLOCK + row % BLOCK]) * f64::from(vector[c] - mean[c])
+                f64::from(levels[start + c * BLOCK + row % BLOCK]) * f64::from(vector[c] - mean[c])
             };
-            sum += (0..=row).map(product).sum::<f64>().powi(2);
+            sum += (f64::from(scales[row]) * (0..=row).map(product).sum::<f64>()).powi(2);
         }
         sum.sqrt() as f32
+    }
+
+    /// Levels and scales of a place.
+    fn factor(&self, place: usize) -> (&[i16], &[f32]) {
+        let (d, length) = (self.channels, packed_len(self.channels));
+        (&self.levels[place * length..][..length], &self.scales[place * d..][..d])
     }
 
     fn place(&self, y: isize, x: isize) -> Option<usize> {
@@ -193,7 +225,7 @@ impl Part<'_> {
             for dy in offsets.clone() {
                 places.extend(offsets.clone().filter_map(|dx| gaussians.place(y - dy, x - dx)));
             }
-            let factor = &gaussians.factors[other * packed_len(d)..][..packed_len(d)];
+            let (levels, scales) = gaussians.factor(other);
             let mean = &gaussians.means[other * d..][..d];
             for places in places.chunks(VECTORS) {
                 // A short group repeats its last vector.
@@ -205,9 +237,9 @@ impl Part<'_> {
                 }
                 let mut squares = [0.0; VECTORS];
                 if places.len() == 1 {
-                    square(factor, centred, &mut squares);
+                    square(levels, scales, centred, &mut squares);
                 } else {
-                    squares_of_four(factor, centred, &mut squares);
+                    squares_of_four(levels, scales, centred, &mut squares);
                 }
                 for (&place, square) in places.iter().zip(squares) {
                     let value = &mut found[place - first * width];
@@ -219,28 +251,36 @@ impl Part<'_> {
     }
 }
 
+/// The scales of a block's rows; 0 where there is no row.
+#[inline(always)]
+fn of_block(scales: &[f32], block: usize) -> [f32; BLOCK] {
+    let own = &scales[block * BLOCK..];
+    std::array::from_fn(|lane| own.get(lane).copied().unwrap_or(0.0))
+}
+
 wide! {
     /// The squared lengths of the factor's products with four vectors, `[channels, 4]`.
-    fn squares_of_four(factor: &[f32], centred: &[f32], squares: &mut [f32; VECTORS]) {
+    fn squares_of_four(levels: &[i16], scales: &[f32], centred: &[f32], squares: &mut [f32; VECTORS]) {
         let (vectors, _) = centred.as_chunks::<VECTORS>();
-        let (columns, _) = factor.as_chunks::<BLOCK>();
+        let (mut rest, _) = levels.as_chunks::<BLOCK>();
         let mut total = [[0f32; BLOCK]; VECTORS];
-        let mut rest = columns;
         for block in 0..vectors.len().div_ceil(BLOCK) {
             let (columns, below) = rest.split_at(((block + 1) * BLOCK).min(vectors.len()));
             rest = below;
             let [mut a, mut b, mut c, mut d] = [[0f32; BLOCK]; VECTORS];
             for (column, vector) in columns.iter().zip(vectors) {
                 for lane in 0..BLOCK {
-                    a[lane] += column[lane] * vector[0];
-                    b[lane] += column[lane] * vector[1];
-                    c[lane] += column[lane] * vector[2];
-                    d[lane] += column[lane] * vector[3];
+                    let level = f32::from(column[lane]);
+                    a[lane] += level * vector[0];
+                    b[lane] += level * vector[1];
+                    c[lane] += level * vector[2];
+                    d[lane] += level * vector[3];
                 }
             }
+            let scales = of_block(scales, block);
             for (total, sums) in total.iter_mut().zip([a, b, c, d]) {
-                for (total, sum) in total.iter_mut().zip(sums) {
-                    *total += sum * sum;
+                for lane in 0..BLOCK {
+                    total[lane] += (scales[lane] * sums[lane]).powi(2);
                 }
             }
         }
@@ -252,11 +292,10 @@ wide! {
 
 wide! {
     /// The same for the first of the vectors alone.
-    fn square(factor: &[f32], centred: &[f32], squares: &mut [f32; VECTORS]) {
+    fn square(levels: &[i16], scales: &[f32], centred: &[f32], squares: &mut [f32; VECTORS]) {
         let (vectors, _) = centred.as_chunks::<VECTORS>();
-        let (columns, _) = factor.as_chunks::<BLOCK>();
+        let (mut rest, _) = levels.as_chunks::<BLOCK>();
         let mut total = [0f32; BLOCK];
-        let mut rest = columns;
         for block in 0..vectors.len().div_ceil(BLOCK) {
             let (columns, below) = rest.split_at(((block + 1) * BLOCK).min(vectors.len()));
             rest = below;
@@ -267,7 +306,7 @@ wide! {
             for (columns, vectors) in columns.iter().zip(vectors) {
                 for ((sum, column), vector) in sums.iter_mut().zip(columns).zip(vectors) {
                     for lane in 0..BLOCK {
-                        sum[lane] += column[lane] * vector[0];
+                        sum[lane] += f32::from(column[lane]) * vector[0];
                     }
                 }
             }
@@ -275,13 +314,14 @@ wide! {
                 let at = columns.len() * VECTORS;
                 for (column, vector) in columns_rest.iter().zip(vectors.as_flattened()[at..].iter().chain(vectors_rest)) {
                     for lane in 0..BLOCK {
-                        sums[0][lane] += column[lane] * vector[0];
+                        sums[0][lane] += f32::from(column[lane]) * vector[0];
                     }
                 }
             }
+            let scales = of_block(scales, block);
             for lane in 0..BLOCK {
                 let sum = sums[0][lane] + sums[1][lane] + sums[2][lane] + sums[3][lane];
-                total[lane] += sum * sum;
+                total[lane] += (scales[lane] * sum).powi(2);
             }
         }
         squares[0] = total.iter().sum();
@@ -305,13 +345,20 @@ mod tests {
             let places = height * width;
             let features = take(places * channels);
             let means = take(places * channels);
-            let lower: Vec<f64> = take(channels * channels).into_iter().map(f64::from).collect();
+            let mut lower = vec![0.0; channels * channels];
+            for (row, values) in lower.chunks_exact_mut(channels).enumerate() {
+                let drawn = take(row + 1).into_iter().map(f64::from);
+                values.iter_mut().zip(drawn).for_each(|(value, drawn)| *value = drawn);
+                values[row] = 0.01 + values[row].abs();
+            }
             let factor = pack(&lower, channels);
-            prop_assert_eq!(factor.len(), packed_len(channels));
-            let of_diagonal: Vec<f32> = (0..channels).map(|i| lower[i * channels + i] as f32).collect();
-            prop_assert_eq!(diagonal(&factor, channels).collect::<Vec<_>>(), of_diagonal);
-            let factors = factor.repeat(places);
-            let gaussians = Gaussians::new(&means, &factors, (height, width), channels);
+            prop_assert_eq!((factor.levels.len(), factor.scales.len()), (packed_len(channels), channels));
+            for (row, level) in diagonal(&factor.levels, channels).enumerate() {
+                let (found, step) = (f64::from(level) * f64::from(factor.scales[row]), f64::from(factor.scales[row]));
+                prop_assert!(level > 0 && (found - lower[row * channels + row]).abs() <= 0.51 * step);
+            }
+            let (levels, scales) = (factor.levels.repeat(places), factor.scales.repeat(places));
+            let gaussians = Gaussians::new(&means, &levels, &scales, (height, width), channels);
             let (mut found, mut expected) = (vec![0.0; places], vec![0.0; places]);
             gaussians.distances(&features, low..=high, &mut found);
             gaussians.distances_plain(&features, low..=high, &mut expected);

@@ -1,16 +1,20 @@
-//! Exact nearest neighbours: which rows of a bank are closest to each of some vectors, by Euclidean distance.
+//! Nearest neighbours: which rows of a bank are closest to each of some vectors, by Euclidean distance. Exact here; approximate, for
+//! banks too large to compare with all, by a [`Graph`].
 //!
 //! All pairs are compared in 8 bits, by matrix products of blocks. What rounding may have changed is known for every pair, which
 //! gives a bound that no distance is below; the few rows whose bound is not above the best distance are compared again,
 //! in f32 with the rows as they are stored. So the result is that of comparing all pairs in f32, to the last bit.
 
 mod bounds;
+mod graph;
 mod packed;
+mod quantise;
 mod scalar;
 mod search;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use graph::{Graph, Walk, Walkers};
 #[cfg(feature = "train")]
 pub(crate) use scalar::squared_difference;
 pub use scalar::{distance, find_scalar};
@@ -109,6 +113,11 @@ impl Nearest {
         Self { rows: rows.len() / dimension, dimension, packed: Packed::new(rows, dimension), instructions }
     }
 
+    /// Bytes that it takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.packed.panels.len() + size_of_val(&self.packed.facts[..])
+    }
+
     /// Finds the nearest of `rows`, those that were prepared, to each of `vectors`, `[found.len(), dimension]`.
     ///
     /// # Errors
@@ -138,10 +147,7 @@ impl Nearest {
                 *guess = best.row;
             }
         });
-        match found.iter().all(|found| found.distance.is_finite()) {
-            true => Ok(()),
-            false => Err(Error::Features("a patch has no finite distance to any row of the bank".into())),
-        }
+        settled(found)
     }
 
     /// The `count` rows nearest to each of the rows from `first` on, the row itself first: `found`, `[some rows, count]`.
@@ -172,6 +178,14 @@ impl Nearest {
                     .for_each(|(found, row)| *found = row);
             }
         });
+    }
+}
+
+/// Whether a row was found for every vector.
+fn settled(found: &[Found]) -> Result<()> {
+    match found.iter().all(|found| found.distance.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::Features("a patch has no finite distance to any row of the bank".into())),
     }
 }
 

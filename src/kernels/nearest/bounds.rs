@@ -3,7 +3,8 @@
 //! With the 8-bit forms q' and r' of a vector q and a row r: `q.r = q'.r' + (q - q').r + q'.(r - r')`, so that `q.r` is off by at
 //! most `|q - q'| |r| + |q'| |r - r'|`, and `|q - r|^2 - |q|^2 = |r|^2 - 2 q.r` by twice that.
 
-use super::packed::{PANEL, PanelFacts, VectorFacts};
+use super::packed::{PANEL, PanelFacts};
+use super::quantise::{ARITHMETIC, VectorFacts};
 use crate::kernels::simd::wide;
 
 /// Vectors that are multiplied together.
@@ -36,5 +37,5 @@ wide! {
 /// What an upper bound is above the lower one.
 pub(super) fn gap(q: &VectorFacts, rows: &PanelFacts, i: usize) -> f32 {
     let error = q.residual * rows.length[i] + q.length * rows.residual[i];
-    4.0 * error + 3.0 * super::packed::ARITHMETIC * rows.square[i]
+    4.0 * error + 3.0 * ARITHMETIC * rows.square[i]
 }

@@ -1,7 +1,8 @@
 //! A search over all rows for some vectors.
 
 use super::bounds::{Lower, Sums, TOGETHER, gap, lower_bounds};
-use super::packed::{ARITHMETIC, GROUP, PANEL, VectorFacts};
+use super::packed::PANEL;
+use super::quantise::{ARITHMETIC, GROUP, VectorFacts};
 use super::scalar::squared_distance;
 use super::{Instructions, Nearest, Skip};
 use crate::kernels::parallel::Buffer;
@@ -169,7 +170,7 @@ impl<'a, E: Element> Search<'a, E> {
         let mut levels = vec![0i8; width];
         for (i, vector) in vectors.chunks_exact(dimension).enumerate() {
             turned.copy_from_slice(vector);
-            part.facts.push(packed.quantise(&mut turned, self.levels, &mut levels));
+            part.facts.push(packed.quantiser.run(&mut turned, self.levels, &mut levels));
             // Group by group, the vectors of a tile side by side.
             let tile = i / TOGETHER * TOGETHER * width;
             for (group, levels) in levels.chunks_exact(GROUP).enumerate() {

@@ -21,7 +21,7 @@ pub use aggregate::aggregate;
 pub use fit::fit;
 pub use params::Params;
 
-use crate::bundle::{Bank, Floats};
+use crate::bundle::{Bank, Floats, Shorts};
 use crate::error::Result;
 use crate::frame::InputSpec;
 use crate::kernels::centroids::Centroids;
@@ -56,8 +56,10 @@ struct Field {
     shape: Shape,
     /// `[height, width, channels]`.
     means: Floats,
-    /// Inverse Cholesky factors, `[height, width, packed]`.
-    factors: Floats,
+    /// Inverse Cholesky factors in steps, `[height, width, packed]`.
+    factors: Shorts,
+    /// The steps of their rows, `[height, width, channels]`.
+    scales: Floats,
 }
 
 impl Field {
@@ -65,19 +67,24 @@ impl Field {
     fn open(bank: &Bank, name: &str, shape: Shape) -> Result<Self> {
         let Shape { height, width, channels } = shape;
         let packed = packed_len(channels);
-        let [means, factors] = roles(name);
+        let [means, factors, scales] = roles(name);
         let means = bank.mapped_floats(&means, &[height, width, channels])?;
-        let values = bank.mapped_floats(&factors, &[height, width, packed])?;
-        let positive = |factor: &[f32]| diagonal(factor, channels).all(|value| value > 0.0);
-        if !values.values().par_chunks_exact(packed).all(positive) {
+        let steps = bank.mapped_floats(&scales, &[height, width, channels])?;
+        if !steps.values().par_iter().all(|&step| step > 0.0) {
+            return Err(bank.wrong(&scales, "expected positive steps"));
+        }
+        let levels = bank.shorts(&factors, &[height, width, packed])?;
+        let positive = |factor: &[i16]| diagonal(factor, channels).all(|level| level > 0);
+        if !levels.values().par_chunks_exact(packed).all(positive) {
             return Err(bank.wrong(&factors, "expected factors with a positive diagonal"));
         }
-        Ok(Self { shape, means, factors: values })
+        Ok(Self { shape, means, factors: levels, scales: steps })
     }
 
     fn gaussians(&self) -> Gaussians<'_> {
         let Shape { height, width, channels } = self.shape;
-        Gaussians::new(self.means.values(), self.factors.values(), (height, width), channels)
+        let (means, levels, scales) = (self.means.values(), self.factors.values(), self.scales.values());
+        Gaussians::new(means, levels, scales, (height, width), channels)
     }
 }
 
@@ -141,9 +148,9 @@ const WEIGHTED: &str = "weighted";
 const AGGREGATED: &str = "aggregated";
 const CENTROIDS: &str = "centroids";
 
-/// Roles of the means and the factors of a kind of distributions.
-fn roles(name: &str) -> [String; 2] {
-    [format!("{name}_means"), format!("{name}_factors")]
+/// Roles of the means, the factors and their rows' steps of a kind of distributions.
+fn roles(name: &str) -> [String; 3] {
+    ["means", "factors", "scales"].map(|part| format!("{name}_{part}"))
 }
 
 /// Role of the features of the frame shifted by so many pixels.
