@@ -224,7 +224,7 @@ fn milliseconds(frames: &[Vec<f32>], rounds: usize, mut work: impl FnMut(&[f32])
 fn kept_links(folder: &Path, rows: &[f16], settings: &Index) -> Vec<u32> {
     let file = folder.join(format!("links-{}.bin", rows.len() / DIMENSION));
     if let Ok(bytes) = std::fs::read(&file) {
-        return bytemuck::pod_collect_to_vec(&bytes);
+        return bytes.as_chunks::<4>().0.iter().map(|&link| u32::from_le_bytes(link)).collect();
     }
     let links = index::links(rows, DIMENSION, settings, &mut Silent).unwrap();
     std::fs::write(&file, bytemuck::cast_slice(&links)).unwrap();

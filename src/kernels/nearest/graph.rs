@@ -5,7 +5,8 @@
 //! in 8 bits; what that leaves in question is compared in f32 with the rows as they are stored, so that a distance that is
 //! found is the exact one of its row.
 
-use super::quantise::{ARITHMETIC, GROUP, Quantiser, ROW_LEVELS, VectorFacts};
+use super::bounds::{lower, upper};
+use super::quantise::{GROUP, Quantiser, ROW_LEVELS, VectorFacts};
 use super::scalar::squared_distance;
 use super::{Found, Skip, find_scalar, settled};
 use crate::error::Result;
@@ -187,15 +188,15 @@ impl Walker {
             return Found::default();
         }
         self.walk(graph, &facts, walk, skip);
-        // What the 8-bit forms have lost by rounding, which may have changed the order; see `bounds.rs`.
-        let error = |step: &Step| {
+        // Rounding to 8 bits may have changed the order.
+        let bounds = |step: &Step| {
             let row = &graph.facts[step.row as usize];
-            2.0 * (facts.residual * row.square.sqrt() + facts.length * row.residual)
-                + ARITHMETIC * (row.square + facts.square)
+            let (square, error) = (step.estimate + facts.square, facts.residual + row.residual);
+            (lower(square, error), upper(square, error, facts.square + row.square))
         };
-        let upper = self.nearest.iter().map(|step| step.estimate + error(step)).fold(f32::INFINITY, f32::min);
+        let limit = self.nearest.iter().map(|step| bounds(step).1).fold(f32::INFINITY, f32::min);
         let mut best = (f32::INFINITY, 0);
-        for step in self.nearest.iter().filter(|step| step.estimate - error(step) <= upper) {
+        for step in self.nearest.iter().filter(|step| bounds(step).0 <= limit) {
             let row = &rows[step.row as usize * graph.dimension..][..graph.dimension];
             let square = squared_distance(vector, row);
             best = if (square, step.row) < best { (square, step.row) } else { best };

@@ -1,6 +1,7 @@
 //! The rows of a bank in 8 bits, in panels that are multiplied together.
 
-use super::quantise::{ARITHMETIC, GROUP, OFFSET, Quantiser, ROW_LEVELS};
+use super::quantise::{GROUP, OFFSET, Quantiser, ROW_LEVELS};
+use super::sketch::{self, Sketch};
 use crate::kernels::parallel::{self, Buffer};
 use crate::kernels::windowed::Element;
 
@@ -12,10 +13,9 @@ pub(super) const PANEL: usize = 32;
 pub(super) struct PanelFacts {
     /// A step of the 8-bit values.
     pub scale: [f32; PANEL],
-    /// The square of the length; infinite where there is no row.
+    /// The squared length of the 8-bit form, a little less; infinite where there is no row.
     pub square: [f32; PANEL],
-    pub length: [f32; PANEL],
-    /// The length of the difference between the row and its 8-bit form.
+    /// Not less than the length of the difference between the row and its 8-bit form.
     pub residual: [f32; PANEL],
 }
 
@@ -39,7 +39,6 @@ impl Packed {
         let empty = PanelFacts {
             scale: [0.0; PANEL],
             square: [f32::INFINITY; PANEL],
-            length: [0.0; PANEL],
             residual: [0.0; PANEL],
         };
         let mut packed = Self {
@@ -58,6 +57,30 @@ impl Packed {
         Self { panels: bytes, facts, ..packed }
     }
 
+    /// The sketches of `rows`, with what rounding may have moved them by.
+    pub fn sketched<E: Element>(rows: &[E], sketch: &Sketch) -> Self {
+        let (dimension, length) = (sketch.dimension(), sketch.len());
+        let count = rows.len() / dimension;
+        let mut sketches = vec![0.0; count * length];
+        let mut moved = vec![0.0; count];
+        let parts = sketches.chunks_mut(sketch::TOGETHER * length).zip(moved.chunks_mut(sketch::TOGETHER));
+        parallel::each(parts.zip(rows.chunks(sketch::TOGETHER * dimension)), |((sketches, moved), rows)| {
+            let mut wide = vec![0.0; rows.len()];
+            E::widen(rows, &mut wide);
+            moved.copy_from_slice(&sketch.run(&wide, sketches)[..moved.len()]);
+        });
+        let mut packed = Self::new(&sketches, length);
+        for (row, moved) in moved.into_iter().enumerate() {
+            packed.facts[row / PANEL].residual[row % PANEL] += moved;
+        }
+        packed
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.panels.len() + size_of_val(&self.facts[..])
+    }
+
     fn pack<E: Element>(&self, rows: &[E], bytes: &mut [u8], facts: &mut PanelFacts) {
         let mut turned = Buffer::new(self.dimension);
         let mut levels = vec![0i8; self.width];
@@ -65,8 +88,7 @@ impl Packed {
             E::widen(row, &mut turned);
             let found = self.quantiser.run(&mut turned, ROW_LEVELS, &mut levels);
             facts.scale[i] = found.scale;
-            facts.square[i] = found.square * (1.0 - ARITHMETIC);
-            facts.length[i] = found.square.sqrt();
+            facts.square[i] = found.square;
             facts.residual[i] = found.residual;
             for (group, levels) in levels.chunks_exact(GROUP).enumerate() {
                 let at = (group * PANEL + i) * GROUP;

@@ -17,10 +17,11 @@ pub(super) const ARITHMETIC: f32 = 8e-6;
 /// What a vector is besides its 8-bit values.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct VectorFacts {
+    /// A step of the 8-bit values; not a number if the vector is not finite.
     pub scale: f32,
+    /// The squared length of the 8-bit form, a little less: not more than it can be by errors of arithmetic.
     pub square: f32,
-    /// The length of its 8-bit form.
-    pub length: f32,
+    /// Not less than the length of the difference between the vector and its 8-bit form.
     pub residual: f32,
     /// The sum of the 8-bit values times [`OFFSET`], which the rows' offset adds to a product.
     pub offset: i32,
@@ -38,18 +39,23 @@ impl Quantiser {
         Self { mean: mean(rows, dimension) }
     }
 
+    /// The bank's mean.
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
     /// Centres and turns `values` and rounds them to whole steps, `most` at most, in `levels`, `[width]`.
     pub fn run(&self, values: &mut [f32], most: f32, levels: &mut [i8]) -> VectorFacts {
         let mut facts = VectorFacts::default();
         turn(values, &self.mean);
         round(values, most, levels, &mut facts);
         levels[values.len()..].fill(0);
-        let slack = ARITHMETIC * facts.square.sqrt();
+        let residual = facts.residual + ARITHMETIC * (facts.square.sqrt() + facts.residual);
         if !(facts.square + facts.scale).is_finite() {
             // Nothing compares with what is not a number.
             return VectorFacts { scale: f32::NAN, ..facts };
         }
-        VectorFacts { residual: facts.residual + slack, length: facts.length + slack, ..facts }
+        VectorFacts { residual, square: facts.square * (1.0 - ARITHMETIC), ..facts }
     }
 }
 
@@ -105,15 +111,14 @@ wide! {
         let largest = largest.iter().chain(rest.iter()).fold(0f32, |most, value| most.max(value.abs()));
         let scale = largest / most;
         let inverse = if largest > 0.0 { most / largest } else { 0.0 };
-        let mut sums = [[0f32; LANES]; 3];
+        let mut sums = [[0f32; LANES]; 2];
         let mut total = 0;
         let mut one = |value: f32, level: &mut i8, lane: usize| {
             let whole = (value * inverse).round_ties_even();
             *level = whole as i8;
             let rounded = whole * scale;
-            sums[0][lane] += value * value;
-            sums[1][lane] += rounded * rounded;
-            sums[2][lane] += (value - rounded) * (value - rounded);
+            sums[0][lane] += rounded * rounded;
+            sums[1][lane] += (value - rounded) * (value - rounded);
             total += i32::from(*level);
         };
         let (level_blocks, level_rest) = levels[..values.len()].as_chunks_mut::<LANES>();
@@ -125,10 +130,8 @@ wide! {
         for (&value, level) in rest.iter().zip(level_rest) {
             one(value, level, 0);
         }
-        let [square, rounded, residual] = sums.map(|sums| sums.iter().sum::<f32>());
-        *facts = VectorFacts {
-            scale, square, length: rounded.sqrt(), residual: residual.sqrt(), offset: OFFSET * total,
-        };
+        let [square, residual] = sums.map(|sums| sums.iter().sum::<f32>());
+        *facts = VectorFacts { scale, square, residual: residual.sqrt(), offset: OFFSET * total };
     }
 }
 

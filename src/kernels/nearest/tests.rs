@@ -42,7 +42,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn every_path_finds_what_comparing_all_finds(
-        seed in 0u64..1000, dimension in 1usize..150, rows in 1usize..200, vectors in 1usize..70, exponent in -8i32..8,
+        seed in 0u64..1000, dimension in 1usize..300, rows in 1usize..200, vectors in 1usize..70, exponent in -8i32..8,
     ) {
         let (bank, queries) = case(seed, dimension, rows, vectors, 2f32.powi(exponent));
         let owners: Vec<u32> = (0..rows as u32).map(|row| row % 4).collect();

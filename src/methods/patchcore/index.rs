@@ -216,7 +216,7 @@ mod tests {
             let rows = bank(count, &index);
             assert_eq!(rows.links.len(), count * 32);
             tune(&queries(&rows, 100), &rows, DIMENSION, &mut index).unwrap();
-            assert_eq!((index.recall, index.breadth), (1.0, 64), "{count}");
+            assert_eq!((index.recall, index.breadth), (1.0, 16), "{count}");
         }
     }
 

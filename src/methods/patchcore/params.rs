@@ -104,7 +104,7 @@ impl Default for Index {
             links: 16,
             construction: 200,
             entries: 64,
-            breadth: 64,
+            breadth: 16,
             least_recall: 0.99,
             queries: 4096,
             recall: 1.0,
