@@ -95,8 +95,8 @@ fn mahalanobis(criterion: &mut Criterion) {
     let features = noise(6, side * side * channels);
     let levels: Vec<i16> = noise(7, packed_len(channels)).iter().map(|v| (v * 32_767.0) as i16).collect();
     let levels = levels.repeat(side * side);
-    let scales = noise(9, side * side * channels);
-    let gaussians = Gaussians::new(&means, &levels, &scales, (side, side), channels);
+    let steps = noise(9, side * side * channels);
+    let gaussians = Gaussians::new(&means, (&levels, &steps, &steps), (side, side), channels);
     let mut distances = vec![0.0; side * side];
     group.throughput(Throughput::Bytes(size_of_val(&levels[..]) as u64));
     for offsets in [0..=0, 0..=1] {

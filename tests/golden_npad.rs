@@ -76,15 +76,14 @@ fn covariances(moments: &[Moments]) -> Vec<f32> {
     moments.iter().flat_map(|m| m.covariance.iter().map(|&v| v as f32)).collect()
 }
 
-/// Levels and scales of the packed factors.
-fn factors(moments: &[Moments]) -> (Vec<i16>, Vec<f32>) {
+/// Levels, steps and diagonals of the packed factors.
+fn factors(moments: &[Moments]) -> (Vec<i16>, Vec<f32>, Vec<f32>) {
     let one =
         |m: &Moments| pack(&inverse_factor(m.covariance.clone(), SHAPE.channels).unwrap(), SHAPE.channels);
     let factors: Vec<Factor> = moments.iter().map(one).collect();
-    (
-        factors.iter().flat_map(|factor| factor.levels.iter().copied()).collect(),
-        factors.iter().flat_map(|factor| factor.scales.iter().copied()).collect(),
-    )
+    let all = |of: fn(&Factor) -> &[f32]| factors.iter().flat_map(|factor| of(factor).to_vec()).collect();
+    let levels = factors.iter().flat_map(|factor| factor.levels.iter().copied()).collect();
+    (levels, all(|factor| &factor.steps), all(|factor| &factor.diagonal))
 }
 
 #[test]
@@ -148,8 +147,8 @@ fn aggregated_distributions() {
 fn maps_of_every_window() {
     let golden = Golden::fixture("npad");
     let weighted = weighted(&moments(&images(&golden.floats("features"))));
-    let (means, (levels, scales)) = (means(&weighted), factors(&weighted));
-    let gaussians = Gaussians::new(&means, &levels, &scales, (8, 8), 20);
+    let (means, (levels, steps, diagonals)) = (means(&weighted), factors(&weighted));
+    let gaussians = Gaussians::new(&means, (&levels, &steps, &diagonals), (8, 8), 20);
     for (name, offsets) in
         [("map_a_w1", 0..=0), ("map_a_w2", 0..=1), ("map_a_w2_minus", -1..=0), ("map_a_w3", -1..=1)]
     {
@@ -174,11 +173,12 @@ fn npad(golden: &Golden, window: usize) -> (Arc<Npad>, InputSpec) {
     let bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
     for (name, moments) in [("weighted", weighted(&moments(&features))), ("aggregated", moments(&aggregated))]
     {
-        let (levels, scales) = factors(&moments);
+        let (levels, steps, diagonals) = factors(&moments);
         let levels = bytemuck::cast_slice(&levels).to_vec();
         tensors.push((format!("{name}_means"), Dtype::F32, vec![8, 8, 20], bytes(&means(&moments))));
-        tensors.push((format!("{name}_factors"), Dtype::I16, vec![8, 8, packed_len(20)], levels));
-        tensors.push((format!("{name}_scales"), Dtype::F32, vec![8, 8, 20], bytes(&scales)));
+        tensors.push((format!("{name}_levels"), Dtype::I16, vec![8, 8, packed_len(20)], levels));
+        tensors.push((format!("{name}_steps"), Dtype::F32, vec![8, 8, 20], bytes(&steps)));
+        tensors.push((format!("{name}_diagonals"), Dtype::F32, vec![8, 8, 20], bytes(&diagonals)));
     }
     tensors.push(("centroids".into(), Dtype::F32, vec![12, 20], bytes(&golden.floats("centroids"))));
     let views = tensors

@@ -36,11 +36,8 @@ impl Packed {
         let count = rows.len() / dimension;
         let width = dimension.next_multiple_of(GROUP);
         let panels = count.div_ceil(PANEL);
-        let empty = PanelFacts {
-            scale: [0.0; PANEL],
-            square: [f32::INFINITY; PANEL],
-            residual: [0.0; PANEL],
-        };
+        let empty =
+            PanelFacts { scale: [0.0; PANEL], square: [f32::INFINITY; PANEL], residual: [0.0; PANEL] };
         let mut packed = Self {
             dimension,
             width,

@@ -186,7 +186,14 @@ impl<'a, E: Element> Search<'a, E> {
     }
 
     /// Compares the rows of a panel with some vectors in 8 bits; returns the number of pairs that are in question.
-    fn tile(&self, packed: &Packed, panel: usize, levels: &Levels, some: Range<usize>, tile: &mut Tile) -> u32 {
+    fn tile(
+        &self,
+        packed: &Packed,
+        panel: usize,
+        levels: &Levels,
+        some: Range<usize>,
+        tile: &mut Tile,
+    ) -> u32 {
         let bytes = &packed.panels[panel * PANEL * packed.width..][..PANEL * packed.width];
         let values = &levels.values[some.start * packed.width..][..TOGETHER * packed.width];
         (self.multiply)(bytes, values, &mut tile.sums);
@@ -197,7 +204,12 @@ impl<'a, E: Element> Search<'a, E> {
     }
 
     /// The pairs of a tile that are still in question: vector, row, and the row's place in the panel.
-    fn hits(&self, panel: usize, some: Range<usize>, hits: Hits) -> impl Iterator<Item = (usize, usize, usize)> {
+    fn hits(
+        &self,
+        panel: usize,
+        some: Range<usize>,
+        hits: Hits,
+    ) -> impl Iterator<Item = (usize, usize, usize)> {
         let rows = |hits: u32| (0..PANEL).filter(move |i| hits >> i & 1 == 1);
         let pairs = some.zip(hits).flat_map(move |(vector, hits)| rows(hits).map(move |i| (vector, i)));
         let pairs = pairs.map(move |(vector, i)| (vector, panel * PANEL + i, i));
@@ -217,7 +229,14 @@ impl<'a, E: Element> Search<'a, E> {
     }
 
     /// Compares all pairs of a tile in 8 bits, of the vectors themselves.
-    fn search_tile(&self, vectors: &[f32], panel: usize, some: Range<usize>, tile: &mut Tile, part: &mut Part) {
+    fn search_tile(
+        &self,
+        vectors: &[f32],
+        panel: usize,
+        some: Range<usize>,
+        tile: &mut Tile,
+        part: &mut Part,
+    ) {
         let packed = &self.bank.packed;
         if !std::mem::replace(&mut part.prepared[some.start / TOGETHER], true) {
             self.prepare_tile(vectors, some.clone(), part);

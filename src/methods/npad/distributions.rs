@@ -62,13 +62,14 @@ impl Distributions {
         let mut tensors = Tensors::new();
         for (name, field) in [(WEIGHTED, &self.weighted), (AGGREGATED, &self.aggregated)] {
             let Shape { height, width, channels } = field.shape;
-            let [means, factors, scales] = roles(name);
+            let [means, levels, steps, diagonals] = roles(name);
             let mut insert = |role, dtype, length, bytes| {
                 tensors.insert(role, TensorData { dtype, shape: vec![height, width, length], bytes });
             };
             insert(means, Dtype::F32, channels, bytemuck::cast_slice(field.means.values()));
-            insert(factors, Dtype::I16, packed_len(channels), bytemuck::cast_slice(field.factors.values()));
-            insert(scales, Dtype::F32, channels, bytemuck::cast_slice(field.scales.values()));
+            insert(levels, Dtype::I16, packed_len(channels), bytemuck::cast_slice(field.levels.values()));
+            insert(steps, Dtype::F32, channels, bytemuck::cast_slice(field.steps.values()));
+            insert(diagonals, Dtype::F32, channels, bytemuck::cast_slice(field.diagonals.values()));
         }
         let channels = self.weighted.shape.channels;
         let (shape, bytes) = (vec![centroids.len() / channels, channels], bytemuck::cast_slice(centroids));
@@ -138,26 +139,32 @@ struct Gaussian {
 /// The distributions of all positions on their way to disk.
 struct FieldSpool {
     means: Spool,
-    factors: Spool,
-    scales: Spool,
+    levels: Spool,
+    steps: Spool,
+    diagonals: Spool,
 }
 
 impl FieldSpool {
     fn new(scratch: &Path) -> Result<Self> {
         let spool = || Spool::new(scratch);
-        Ok(Self { means: spool()?, factors: spool()?, scales: spool()? })
+        Ok(Self { means: spool()?, levels: spool()?, steps: spool()?, diagonals: spool()? })
     }
 
     fn push(&mut self, Gaussian { mean, factor }: &Gaussian) -> Result<()> {
         self.means.push(mean)?;
-        self.factors.push(&factor.levels)?;
-        self.scales.push(&factor.scales)
+        self.levels.push(&factor.levels)?;
+        self.steps.push(&factor.steps)?;
+        self.diagonals.push(&factor.diagonal)
     }
 
     fn finish(self, shape: Shape) -> Result<Field> {
-        let Self { means, factors, scales } = self;
-        let (means, factors, scales) = (means.finish()?, factors.finish()?, scales.finish()?);
-        Ok(Field { shape, means: means.into(), factors: factors.into(), scales: scales.into() })
+        Ok(Field {
+            shape,
+            means: self.means.finish()?.into(),
+            levels: self.levels.finish()?.into(),
+            steps: self.steps.finish()?.into(),
+            diagonals: self.diagonals.finish()?.into(),
+        })
     }
 }
 

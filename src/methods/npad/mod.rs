@@ -25,7 +25,7 @@ use crate::bundle::{Bank, Floats, Shorts};
 use crate::error::Result;
 use crate::frame::InputSpec;
 use crate::kernels::centroids::Centroids;
-use crate::kernels::mahalanobis::{Gaussians, diagonal, packed_len};
+use crate::kernels::mahalanobis::{Gaussians, packed_len};
 use crate::kernels::windowed::Shape;
 use crate::methods::{Method, Retrieve, Score};
 use crate::network::OutputSpec;
@@ -56,35 +56,35 @@ struct Field {
     shape: Shape,
     /// `[height, width, channels]`.
     means: Floats,
-    /// Inverse Cholesky factors in steps, `[height, width, packed]`.
-    factors: Shorts,
-    /// The steps of their rows, `[height, width, channels]`.
-    scales: Floats,
+    /// Inverse Cholesky factors: levels, `[height, width, packed]`, and steps and diagonals, `[height, width, channels]`.
+    levels: Shorts,
+    steps: Floats,
+    diagonals: Floats,
 }
 
 impl Field {
     /// Takes the distributions called `name`.
     fn open(bank: &Bank, name: &str, shape: Shape) -> Result<Self> {
         let Shape { height, width, channels } = shape;
-        let packed = packed_len(channels);
-        let [means, factors, scales] = roles(name);
-        let means = bank.mapped_floats(&means, &[height, width, channels])?;
-        let steps = bank.mapped_floats(&scales, &[height, width, channels])?;
-        if !steps.values().par_iter().all(|&step| step > 0.0) {
-            return Err(bank.wrong(&scales, "expected positive steps"));
+        let [means, levels, steps, diagonals] = roles(name);
+        let floats = |name: &str| bank.mapped_floats(name, &[height, width, channels]);
+        let field = Self {
+            shape,
+            means: floats(&means)?,
+            levels: bank.shorts(&levels, &[height, width, packed_len(channels)])?,
+            steps: floats(&steps)?,
+            diagonals: floats(&diagonals)?,
+        };
+        if !field.diagonals.values().par_iter().all(|&value| value > 0.0) {
+            return Err(bank.wrong(&diagonals, "expected factors with a positive diagonal"));
         }
-        let levels = bank.shorts(&factors, &[height, width, packed])?;
-        let positive = |factor: &[i16]| diagonal(factor, channels).all(|level| level > 0);
-        if !levels.values().par_chunks_exact(packed).all(positive) {
-            return Err(bank.wrong(&factors, "expected factors with a positive diagonal"));
-        }
-        Ok(Self { shape, means, factors: levels, scales: steps })
+        Ok(field)
     }
 
     fn gaussians(&self) -> Gaussians<'_> {
         let Shape { height, width, channels } = self.shape;
-        let (means, levels, scales) = (self.means.values(), self.factors.values(), self.scales.values());
-        Gaussians::new(means, levels, scales, (height, width), channels)
+        let factors = (self.levels.values(), self.steps.values(), self.diagonals.values());
+        Gaussians::new(self.means.values(), factors, (height, width), channels)
     }
 }
 
@@ -148,9 +148,9 @@ const WEIGHTED: &str = "weighted";
 const AGGREGATED: &str = "aggregated";
 const CENTROIDS: &str = "centroids";
 
-/// Roles of the means, the factors and their rows' steps of a kind of distributions.
-fn roles(name: &str) -> [String; 3] {
-    ["means", "factors", "scales"].map(|part| format!("{name}_{part}"))
+/// Roles of the means of a kind of distributions and of its factors' levels, steps and diagonals.
+fn roles(name: &str) -> [String; 4] {
+    ["means", "levels", "steps", "diagonals"].map(|part| format!("{name}_{part}"))
 }
 
 /// Role of the features of the frame shifted by so many pixels.

@@ -74,8 +74,8 @@ impl Params {
     /// Bytes of the distributions in memory and on disk.
     pub fn bytes(&self, input: &InputSpec) -> u64 {
         let (height, width) = self.places(input);
-        let (factor, means_and_steps) = (packed_len(self.channels), 2 * self.channels);
-        let one = factor * size_of::<i16>() + means_and_steps * size_of::<f32>();
+        let (levels, others) = (packed_len(self.channels), 3 * self.channels);
+        let one = levels * size_of::<i16>() + others * size_of::<f32>();
         (height * width * 2 * one) as u64
     }
 
