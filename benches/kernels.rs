@@ -93,12 +93,10 @@ fn mahalanobis(criterion: &mut Criterion) {
     let (side, channels) = (56, 150);
     let means = noise(5, side * side * channels);
     let features = noise(6, side * side * channels);
-    let levels: Vec<i16> = noise(7, packed_len(channels)).iter().map(|v| (v * 32_767.0) as i16).collect();
-    let levels = levels.repeat(side * side);
-    let steps = noise(9, side * side * channels);
-    let gaussians = Gaussians::new(&means, (&levels, &steps, &steps), (side, side), channels);
+    let factors = noise(7, packed_len(channels)).repeat(side * side);
+    let gaussians = Gaussians::new(&means, &factors, (side, side), channels);
     let mut distances = vec![0.0; side * side];
-    group.throughput(Throughput::Bytes(size_of_val(&levels[..]) as u64));
+    group.throughput(Throughput::Bytes(size_of_val(&factors[..]) as u64));
     for offsets in [0..=0, 0..=1] {
         group.bench_function(format!("56x56x150, offsets {offsets:?}"), |bencher| {
             bencher.iter(|| gaussians.distances(&features, offsets.clone(), &mut distances));

@@ -107,22 +107,16 @@ fn damaged_bundles_are_refused() {
         Bundle::open(&path).unwrap_err().to_string()
     };
     let first = |value: f32| move |bytes: &mut [u8]| bytes[..4].copy_from_slice(&value.to_le_bytes());
-    for tensor in [
-        "weighted_means",
-        "weighted_steps",
-        "weighted_diagonals",
-        "aggregated_means",
-        "aggregated_steps",
-        "aggregated_diagonals",
-        "centroids",
-    ] {
+    for tensor in
+        ["weighted_means", "weighted_factors", "aggregated_means", "aggregated_factors", "centroids"]
+    {
         let error = spoilt(&|path| change_tensor(path, tensor, first(f32::NAN)));
         assert!(error.contains(tensor) && error.contains("not finite"), "{error}");
     }
-    // Zero is singular, less is no factor.
+    // The first value of a factor is on its diagonal: zero is singular, less is no factor.
     for value in [0.0, -1.0] {
-        let error = spoilt(&|path| change_tensor(path, "aggregated_diagonals", first(value)));
-        assert!(error.contains("aggregated_diagonals") && error.contains("positive diagonal"), "{error}");
+        let error = spoilt(&|path| change_tensor(path, "aggregated_factors", first(value)));
+        assert!(error.contains("aggregated_factors") && error.contains("positive diagonal"), "{error}");
     }
     for (name, value) in [("channels", 31), ("centroids", 41), ("stride", 8)] {
         let error = spoilt(&|path| change_params(path, |params| params[name] = value.into()));

@@ -40,7 +40,7 @@ impl Spool {
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn push<T: bytemuck::NoUninit>(&mut self, values: &[T]) -> Result<()> {
+    pub fn push_floats(&mut self, values: &[f32]) -> Result<()> {
         self.file.write_all(bytemuck::cast_slice(values)).map_err(|e| Error::io(&self.folder, e))
     }
 

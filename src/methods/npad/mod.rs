@@ -21,11 +21,11 @@ pub use aggregate::aggregate;
 pub use fit::fit;
 pub use params::Params;
 
-use crate::bundle::{Bank, Floats, Shorts};
+use crate::bundle::{Bank, Floats};
 use crate::error::Result;
 use crate::frame::InputSpec;
 use crate::kernels::centroids::Centroids;
-use crate::kernels::mahalanobis::{Gaussians, packed_len};
+use crate::kernels::mahalanobis::{Gaussians, diagonal, packed_len};
 use crate::kernels::windowed::Shape;
 use crate::methods::{Method, Retrieve, Score};
 use crate::network::OutputSpec;
@@ -56,35 +56,28 @@ struct Field {
     shape: Shape,
     /// `[height, width, channels]`.
     means: Floats,
-    /// Inverse Cholesky factors: levels, `[height, width, packed]`, and steps and diagonals, `[height, width, channels]`.
-    levels: Shorts,
-    steps: Floats,
-    diagonals: Floats,
+    /// Inverse Cholesky factors, `[height, width, packed]`.
+    factors: Floats,
 }
 
 impl Field {
     /// Takes the distributions called `name`.
     fn open(bank: &Bank, name: &str, shape: Shape) -> Result<Self> {
         let Shape { height, width, channels } = shape;
-        let [means, levels, steps, diagonals] = roles(name);
-        let floats = |name: &str| bank.mapped_floats(name, &[height, width, channels]);
-        let field = Self {
-            shape,
-            means: floats(&means)?,
-            levels: bank.shorts(&levels, &[height, width, packed_len(channels)])?,
-            steps: floats(&steps)?,
-            diagonals: floats(&diagonals)?,
-        };
-        if !field.diagonals.values().par_iter().all(|&value| value > 0.0) {
-            return Err(bank.wrong(&diagonals, "expected factors with a positive diagonal"));
+        let packed = packed_len(channels);
+        let [means, factors] = roles(name);
+        let means = bank.mapped_floats(&means, &[height, width, channels])?;
+        let values = bank.mapped_floats(&factors, &[height, width, packed])?;
+        let positive = |factor: &[f32]| diagonal(factor, channels).all(|value| value > 0.0);
+        if !values.values().par_chunks_exact(packed).all(positive) {
+            return Err(bank.wrong(&factors, "expected factors with a positive diagonal"));
         }
-        Ok(field)
+        Ok(Self { shape, means, factors: values })
     }
 
     fn gaussians(&self) -> Gaussians<'_> {
         let Shape { height, width, channels } = self.shape;
-        let factors = (self.levels.values(), self.steps.values(), self.diagonals.values());
-        Gaussians::new(self.means.values(), factors, (height, width), channels)
+        Gaussians::new(self.means.values(), self.factors.values(), (height, width), channels)
     }
 }
 
@@ -148,9 +141,9 @@ const WEIGHTED: &str = "weighted";
 const AGGREGATED: &str = "aggregated";
 const CENTROIDS: &str = "centroids";
 
-/// Roles of the means of a kind of distributions and of its factors' levels, steps and diagonals.
-fn roles(name: &str) -> [String; 4] {
-    ["means", "levels", "steps", "diagonals"].map(|part| format!("{name}_{part}"))
+/// Roles of the means and the factors of a kind of distributions.
+fn roles(name: &str) -> [String; 2] {
+    [format!("{name}_means"), format!("{name}_factors")]
 }
 
 /// Role of the features of the frame shifted by so many pixels.
