@@ -11,6 +11,10 @@
 //! Words after `--` choose the cases whose names hold one of them. `BENCH_BACKBONE` names the ONNX file (with its card) of one more backbone. `BENCH_BUNDLES` names a folder that keeps the fitted
 //! bundles for the next run. `BENCH_FRAMES` and `BENCH_THREADS` stand for 200 and 2.
 
+#[path = "common/drawn.rs"]
+mod drawn;
+
+use drawn::{SIDE, image};
 use gstanomaly::bundle::Bundle;
 use gstanomaly::dataset::list_images;
 use gstanomaly::frame::{Fit, Picture, Preprocessor, load_picture};
@@ -25,7 +29,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const SIDE: u32 = 320;
 /// As many as MVTec AD's bottle has: the bank is larger than any cache.
 const REFERENCES: usize = 209;
 const FRAMES: usize = 16;
@@ -91,27 +94,6 @@ fn main() {
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
-}
-
-/// A disc on a plain ground, both with noise; place, size and colours depend on the seed.
-fn image(seed: u64) -> image::RgbImage {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 24) as f32
-    };
-    let middle = (150.0 + 20.0 * random(), 150.0 + 20.0 * random());
-    let radius = 90.0 + 15.0 * random();
-    let colour = [0, 1, 2].map(|_| 60.0 + 60.0 * random());
-    let period = 8.0 + 10.0 * random();
-    image::RgbImage::from_fn(SIDE, SIDE, |x, y| {
-        let (x, y) = (x as f32, y as f32);
-        let distance = (x - middle.0).hypot(y - middle.1);
-        let rings = if distance < radius { 70.0 * (distance / period).sin() } else { 120.0 };
-        image::Rgb(colour.map(|c| (c + rings + 0.1 * x + 16.0 * random()).clamp(0.0, 255.0) as u8))
-    })
 }
 
 struct Silent;

@@ -1,16 +1,22 @@
-//! Exact nearest neighbours: which rows of a bank are closest to each of some vectors, by Euclidean distance.
+//! Nearest neighbours: which rows of a bank are closest to each of some vectors, by Euclidean distance. Exact here; approximate, for
+//! banks too large to compare with all, by a [`Graph`].
 //!
-//! All pairs are compared in 8 bits, by matrix products of blocks. What rounding may have changed is known for every pair, which
-//! gives a bound that no distance is below; the few rows whose bound is not above the best distance are compared again,
-//! in f32 with the rows as they are stored. So the result is that of comparing all pairs in f32, to the last bit.
+//! Sketches of all pairs are compared in 8 bits, by matrix products of blocks: no pair is nearer than its sketches are, and what
+//! rounding may have changed is known for each. The few pairs that may be nearer than what was found so far are compared
+//! in f32 with the rows as they are stored; where they are many, in 8 bits as a whole before. So the result is that of comparing all
+//! pairs in f32, to the last bit.
 
 mod bounds;
+mod graph;
 mod packed;
+mod quantise;
 mod scalar;
 mod search;
+mod sketch;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use graph::{Graph, Walk, Walkers};
 #[cfg(feature = "train")]
 pub(crate) use scalar::squared_difference;
 pub use scalar::{distance, find_scalar};
@@ -21,6 +27,7 @@ use super::windowed::Element;
 use crate::error::{Error, Result};
 use packed::Packed;
 use search::Search;
+use sketch::Sketch;
 
 /// The nearest row of a vector.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,12 +93,15 @@ impl Instructions {
 pub struct Nearest {
     rows: usize,
     dimension: usize,
+    sketch: Sketch,
+    /// The rows' sketches.
+    sketches: Packed,
     packed: Packed,
     instructions: Instructions,
 }
 
 impl Nearest {
-    /// Prepares `rows`, `[n, dimension]`; takes `n * dimension` bytes of memory.
+    /// Prepares `rows`, `[n, dimension]`; takes about `n * (dimension + 128)` bytes of memory.
     ///
     /// # Panics
     /// If the length of `rows` is not a multiple of `dimension`.
@@ -106,7 +116,15 @@ impl Nearest {
     pub fn with_instructions<E: Element>(rows: &[E], dimension: usize, instructions: Instructions) -> Self {
         assert!(dimension > 0 && rows.len().is_multiple_of(dimension), "rows of {dimension} values");
         assert!(Instructions::available().contains(&instructions), "this processor has no {instructions:?}");
-        Self { rows: rows.len() / dimension, dimension, packed: Packed::new(rows, dimension), instructions }
+        let packed = Packed::new(rows, dimension);
+        let sketch = Sketch::new(rows, packed.quantiser.mean().to_vec());
+        let sketches = Packed::sketched(rows, &sketch);
+        Self { rows: rows.len() / dimension, dimension, sketch, sketches, packed, instructions }
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.packed.bytes() + self.sketches.bytes()
     }
 
     /// Finds the nearest of `rows`, those that were prepared, to each of `vectors`, `[found.len(), dimension]`.
@@ -138,10 +156,7 @@ impl Nearest {
                 *guess = best.row;
             }
         });
-        match found.iter().all(|found| found.distance.is_finite()) {
-            true => Ok(()),
-            false => Err(Error::Features("a patch has no finite distance to any row of the bank".into())),
-        }
+        settled(found)
     }
 
     /// The `count` rows nearest to each of the rows from `first` on, the row itself first: `found`, `[some rows, count]`.
@@ -172,6 +187,14 @@ impl Nearest {
                     .for_each(|(found, row)| *found = row);
             }
         });
+    }
+}
+
+/// Whether a row was found for every vector.
+fn settled(found: &[Found]) -> Result<()> {
+    match found.iter().all(|found| found.distance.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::Features("a patch has no finite distance to any row of the bank".into())),
     }
 }
 

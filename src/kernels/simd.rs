@@ -31,6 +31,23 @@ macro_rules! wide {
 }
 pub(crate) use wide;
 
+/// Asks for `values` from memory, where the processor can be asked.
+#[inline(always)]
+pub fn prefetch<E>(values: &[E]) {
+    #[cfg(target_arch = "x86_64")]
+    for part in values.chunks(LINE / size_of::<E>()) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that reads nothing; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(part.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
+}
+
+/// Bytes that come from memory together.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 64;
+
 /// Whether AVX2, FMA and the f16 conversions are there.
 #[cfg(target_arch = "x86_64")]
 pub fn has_avx2() -> bool {

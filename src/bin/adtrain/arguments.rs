@@ -111,6 +111,22 @@ impl From<ForegroundArgument> for Foreground {
     }
 }
 
+/// How the nearest patch of a bank is searched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IndexArgument {
+    /// By comparing with all
+    Exact,
+    /// By a graph that leads to it
+    Approximate,
+}
+
+impl IndexArgument {
+    /// The value as [`setting`] takes it.
+    pub fn value(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| format!("\"{}\"", value.get_name()))
+    }
+}
+
 /// Reads `WxH` or `auto`.
 pub fn input_size(text: &str) -> Result<InputSize, String> {
     if text == "auto" {

@@ -1,43 +1,22 @@
-//! Rows and vectors in 8 bits, with what they have lost by it.
+//! The rows of a bank in 8 bits, in panels that are multiplied together.
 
+use super::quantise::{GROUP, OFFSET, Quantiser, ROW_LEVELS};
+use super::sketch::{self, Sketch};
 use crate::kernels::parallel::{self, Buffer};
-use crate::kernels::simd::wide;
 use crate::kernels::windowed::Element;
 
 /// Rows that are multiplied together.
 pub(super) const PANEL: usize = 32;
-/// Values of a row that lie side by side, as instructions multiply and add them.
-pub(super) const GROUP: usize = 4;
-/// What is added to a row's value, so that it is not negative.
-pub(super) const OFFSET: i32 = 128;
-/// The largest value of a row in 8 bits.
-const ROW_LEVELS: f32 = 127.0;
-
-/// Errors of arithmetic in f32 as a share of lengths, with a wide margin: turning adds up ten rounding errors of 2^-24.
-pub(super) const ARITHMETIC: f32 = 8e-6;
 
 /// What a panel's rows are besides their 8-bit values.
 #[derive(Clone, Debug)]
 pub(super) struct PanelFacts {
     /// A step of the 8-bit values.
     pub scale: [f32; PANEL],
-    /// The square of the length; infinite where there is no row.
+    /// The squared length of the 8-bit form, a little less; infinite where there is no row.
     pub square: [f32; PANEL],
-    pub length: [f32; PANEL],
-    /// The length of the difference between the row and its 8-bit form.
+    /// Not less than the length of the difference between the row and its 8-bit form.
     pub residual: [f32; PANEL],
-}
-
-/// What a vector is besides its 8-bit values.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct VectorFacts {
-    pub scale: f32,
-    pub square: f32,
-    /// The length of its 8-bit form.
-    pub length: f32,
-    pub residual: f32,
-    /// The sum of the 8-bit values times [`OFFSET`], which the rows' offset adds to a product.
-    pub offset: i32,
 }
 
 /// All rows, centred and turned, in 8 bits.
@@ -46,7 +25,7 @@ pub(super) struct Packed {
     pub dimension: usize,
     /// Values of a row in 8 bits: the dimension in whole groups.
     pub width: usize,
-    mean: Vec<f32>,
+    pub quantiser: Quantiser,
     /// Panel by panel, group by group, row by row: `[panels, width / GROUP, PANEL, GROUP]`.
     pub panels: Vec<u8>,
     pub facts: Vec<PanelFacts>,
@@ -57,16 +36,12 @@ impl Packed {
         let count = rows.len() / dimension;
         let width = dimension.next_multiple_of(GROUP);
         let panels = count.div_ceil(PANEL);
-        let empty = PanelFacts {
-            scale: [0.0; PANEL],
-            square: [f32::INFINITY; PANEL],
-            length: [0.0; PANEL],
-            residual: [0.0; PANEL],
-        };
+        let empty =
+            PanelFacts { scale: [0.0; PANEL], square: [f32::INFINITY; PANEL], residual: [0.0; PANEL] };
         let mut packed = Self {
             dimension,
             width,
-            mean: mean(rows, dimension),
+            quantiser: Quantiser::new(rows, dimension),
             panels: vec![0; panels * PANEL * width],
             facts: vec![empty; panels],
         };
@@ -79,15 +54,38 @@ impl Packed {
         Self { panels: bytes, facts, ..packed }
     }
 
+    /// The sketches of `rows`, with what rounding may have moved them by.
+    pub fn sketched<E: Element>(rows: &[E], sketch: &Sketch) -> Self {
+        let (dimension, length) = (sketch.dimension(), sketch.len());
+        let count = rows.len() / dimension;
+        let mut sketches = vec![0.0; count * length];
+        let mut moved = vec![0.0; count];
+        let parts = sketches.chunks_mut(sketch::TOGETHER * length).zip(moved.chunks_mut(sketch::TOGETHER));
+        parallel::each(parts.zip(rows.chunks(sketch::TOGETHER * dimension)), |((sketches, moved), rows)| {
+            let mut wide = vec![0.0; rows.len()];
+            E::widen(rows, &mut wide);
+            moved.copy_from_slice(&sketch.run(&wide, sketches)[..moved.len()]);
+        });
+        let mut packed = Self::new(&sketches, length);
+        for (row, moved) in moved.into_iter().enumerate() {
+            packed.facts[row / PANEL].residual[row % PANEL] += moved;
+        }
+        packed
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.panels.len() + size_of_val(&self.facts[..])
+    }
+
     fn pack<E: Element>(&self, rows: &[E], bytes: &mut [u8], facts: &mut PanelFacts) {
         let mut turned = Buffer::new(self.dimension);
         let mut levels = vec![0i8; self.width];
         for (i, row) in rows.chunks_exact(self.dimension).enumerate() {
             E::widen(row, &mut turned);
-            let found = self.quantise(&mut turned, ROW_LEVELS, &mut levels);
+            let found = self.quantiser.run(&mut turned, ROW_LEVELS, &mut levels);
             facts.scale[i] = found.scale;
-            facts.square[i] = found.square * (1.0 - ARITHMETIC);
-            facts.length[i] = found.square.sqrt();
+            facts.square[i] = found.square;
             facts.residual[i] = found.residual;
             for (group, levels) in levels.chunks_exact(GROUP).enumerate() {
                 let at = (group * PANEL + i) * GROUP;
@@ -96,121 +94,5 @@ impl Packed {
                 }
             }
         }
-    }
-
-    /// Centres and turns `values` and rounds them to whole steps, `most` at most, in `levels`, `[width]`.
-    pub fn quantise(&self, values: &mut [f32], most: f32, levels: &mut [i8]) -> VectorFacts {
-        let mut facts = VectorFacts::default();
-        turn(values, &self.mean);
-        round(values, most, levels, &mut facts);
-        levels[values.len()..].fill(0);
-        let slack = ARITHMETIC * facts.square.sqrt();
-        if !(facts.square + facts.scale).is_finite() {
-            // Nothing compares with what is not a number.
-            return VectorFacts { scale: f32::NAN, ..facts };
-        }
-        VectorFacts { residual: facts.residual + slack, length: facts.length + slack, ..facts }
-    }
-}
-
-fn mean<E: Element>(rows: &[E], dimension: usize) -> Vec<f32> {
-    let mut sums = vec![0f64; dimension];
-    let mut wide = Buffer::new(dimension);
-    for row in rows.chunks_exact(dimension) {
-        E::widen(row, &mut wide);
-        sums.iter_mut().zip(wide.iter()).for_each(|(sum, &value)| *sum += f64::from(value));
-    }
-    let count = (rows.len() / dimension).max(1) as f64;
-    sums.into_iter().map(|sum| (sum / count) as f32).collect()
-}
-
-/// Values that are turned together: a register's width.
-const LANES: usize = 16;
-
-wide! {
-    /// Subtracts `mean` and turns: values that are large in a few channels are spread over many, so that 8 bits serve all of them.
-    /// Lengths and differences stay what they are: it is a Walsh-Hadamard transform of every 16th value, in blocks of powers of two.
-    fn turn(values: &mut [f32], mean: &[f32]) {
-        values.iter_mut().zip(mean).for_each(|(value, mean)| *value -= mean);
-        let mut rest = values;
-        while rest.len() >= 2 * LANES {
-            let size = 1 << rest.len().ilog2();
-            let (block, others) = rest.split_at_mut(size);
-            let mut half = LANES;
-            while half < size {
-                for pair in block.chunks_exact_mut(2 * half) {
-                    let (first, second) = pair.split_at_mut(half);
-                    for (a, b) in first.iter_mut().zip(second) {
-                        (*a, *b) = (*a + *b, *a - *b);
-                    }
-                }
-                half *= 2;
-            }
-            let scale = (LANES as f32 / size as f32).sqrt();
-            block.iter_mut().for_each(|value| *value *= scale);
-            rest = others;
-        }
-    }
-}
-
-wide! {
-    fn round(values: &[f32], most: f32, levels: &mut [i8], facts: &mut VectorFacts) {
-        let mut largest = [0f32; LANES];
-        let (blocks, rest) = values.as_chunks::<LANES>();
-        for block in blocks {
-            for (largest, value) in largest.iter_mut().zip(block) {
-                *largest = if value.abs() > *largest { value.abs() } else { *largest };
-            }
-        }
-        let largest = largest.iter().chain(rest.iter()).fold(0f32, |most, value| most.max(value.abs()));
-        let scale = largest / most;
-        let inverse = if largest > 0.0 { most / largest } else { 0.0 };
-        let mut sums = [[0f32; LANES]; 3];
-        let mut total = 0;
-        let mut one = |value: f32, level: &mut i8, lane: usize| {
-            let whole = (value * inverse).round_ties_even();
-            *level = whole as i8;
-            let rounded = whole * scale;
-            sums[0][lane] += value * value;
-            sums[1][lane] += rounded * rounded;
-            sums[2][lane] += (value - rounded) * (value - rounded);
-            total += i32::from(*level);
-        };
-        let (level_blocks, level_rest) = levels[..values.len()].as_chunks_mut::<LANES>();
-        for (block, levels) in blocks.iter().zip(level_blocks) {
-            for lane in 0..LANES {
-                one(block[lane], &mut levels[lane], lane);
-            }
-        }
-        for (&value, level) in rest.iter().zip(level_rest) {
-            one(value, level, 0);
-        }
-        let [square, rounded, residual] = sums.map(|sums| sums.iter().sum::<f32>());
-        *facts = VectorFacts {
-            scale, square, length: rounded.sqrt(), residual: residual.sqrt(), offset: OFFSET * total,
-        };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn turning_keeps_distances_and_spreads_values() {
-        for dimension in [1, 7, 31, 32, 100, 256, 1000, 1024] {
-            let mean: Vec<f32> = (0..dimension).map(|i| i as f32 * 0.01).collect();
-            let mut a: Vec<f32> = (0..dimension).map(|i| ((i * 7919) % 101) as f32).collect();
-            let mut b: Vec<f32> = (0..dimension).map(|i| ((i * 104_729) % 89) as f32).collect();
-            let square = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
-            let before = square(&a, &b);
-            turn(&mut a, &mean);
-            turn(&mut b, &mean);
-            assert!((square(&a, &b) - before).abs() <= 1e-4 * before, "{dimension}");
-        }
-        let mut spike = vec![0.0; 1024];
-        spike[77] = 8.0;
-        turn(&mut spike, &[0.0; 1024]);
-        assert!(spike.iter().all(|value| value.abs() < 1.01));
     }
 }

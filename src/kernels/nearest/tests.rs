@@ -42,7 +42,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn every_path_finds_what_comparing_all_finds(
-        seed in 0u64..1000, dimension in 1usize..150, rows in 1usize..200, vectors in 1usize..70, exponent in -8i32..8,
+        seed in 0u64..1000, dimension in 1usize..300, rows in 1usize..200, vectors in 1usize..70, exponent in -8i32..8,
     ) {
         let (bank, queries) = case(seed, dimension, rows, vectors, 2f32.powi(exponent));
         let owners: Vec<u32> = (0..rows as u32).map(|row| row % 4).collect();
@@ -130,4 +130,73 @@ fn a_bank_of_equal_rows_is_searched_in_bounded_memory() {
     Search::new(&nearest, &bank, None, 1).run(&queries, &[0; 24], &mut part);
     assert!(part.results().iter().all(|best| best.row == 0));
     assert!(part.candidates_kept() < 1 << 16, "{}", part.candidates_kept());
+}
+
+/// Links from every row to every row.
+fn all_links(rows: usize) -> Vec<u32> {
+    (0..rows).flat_map(|_| 0..rows as u32).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn a_graph_that_links_all_rows_finds_what_comparing_all_finds(
+        seed in 0u64..1000, dimension in 1usize..150, rows in 1usize..120, vectors in 1usize..40, entries in 1usize..20,
+        exponent in -8i32..8,
+    ) {
+        let (bank, queries) = case(seed, dimension, rows, vectors, 2f32.powi(exponent));
+        let graph = Graph::new(&bank, dimension, all_links(rows));
+        let owners: Vec<u32> = (0..rows as u32).map(|row| row % 4).collect();
+        let walkers = Walkers::default();
+        for skip in [None, Some(Skip { owners: &owners, owner: 0 })] {
+            let (mut expected, mut found) = (vec![Found::default(); vectors], vec![Found::default(); vectors]);
+            find_scalar(&bank, &queries, dimension, skip, &mut expected);
+            // Some rows are the same, and where rounding has put others before them they are to be kept, too.
+            let walk = Walk { entries, breadth: rows };
+            let result = graph.find(&bank, &queries, walk, skip, &walkers, &mut found);
+            prop_assert_eq!(result.is_ok(), expected[0].distance.is_finite());
+            prop_assert_eq!(&found, &expected);
+        }
+    }
+}
+
+#[test]
+fn links_that_lead_nowhere_end_the_search_and_what_is_passed_over_is_not_found() {
+    let (dimension, rows) = (20, 60);
+    let (bank, queries) = case(5, dimension, rows, 30, 1.0);
+    let graph = Graph::new(&bank, dimension, (0..rows as u32).collect());
+    let walk = Walk { entries: 7, breadth: 3 };
+    let mut found = vec![Found::default(); 30];
+    graph.find(&bank, &queries, walk, None, &Walkers::default(), &mut found).unwrap();
+    let mut expected = found.clone();
+    find_scalar(&bank[..7 * dimension], &queries, dimension, None, &mut expected);
+    assert_eq!(found, expected, "the entries are all that it sees");
+
+    // The entries are passed over, and no link leads on: all others are compared.
+    let owners: Vec<u32> = (0..rows as u32).map(|row| u32::from(row >= 7)).collect();
+    let skip = Some(Skip { owners: &owners, owner: 0 });
+    graph.find(&bank, &queries, walk, skip, &Walkers::default(), &mut found).unwrap();
+    find_scalar(&bank, &queries, dimension, skip, &mut expected);
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_graph_refuses_vectors_that_are_not_finite() {
+    let (bank, mut queries) = case(3, 40, 90, 20, 1.0);
+    let graph = Graph::new(&bank, 40, all_links(90));
+    let mut found = vec![Found::default(); 20];
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
+        queries[17 * 40 + 5] = bad;
+        let walk = Walk { entries: 4, breadth: 8 };
+        let error = graph.find(&bank, &queries, walk, None, &Walkers::default(), &mut found).unwrap_err();
+        assert!(error.to_string().contains("no finite distance"), "{bad}: {error}");
+        assert!(found[0].distance.is_finite(), "others are not affected");
+    }
+}
+
+#[test]
+#[should_panic(expected = "links to rows that there are")]
+fn a_link_out_of_the_bank_is_no_graph() {
+    let (bank, _) = case(3, 4, 9, 1, 1.0);
+    Graph::new(&bank, 4, vec![9; 9]);
 }

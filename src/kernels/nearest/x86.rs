@@ -1,7 +1,8 @@
 //! Products of 8-bit values by instructions that x86-64 processors have.
 
 use super::bounds::{Sums, TOGETHER};
-use super::packed::{GROUP, PANEL};
+use super::packed::PANEL;
+use super::quantise::GROUP;
 use super::scalar::LANES;
 use crate::kernels::windowed::Element;
 use std::arch::x86_64::*;

@@ -7,6 +7,7 @@
 
 use super::{Element, Search, Shape, rows};
 use crate::kernels::parallel::Buffer;
+use crate::kernels::simd::prefetch;
 use crate::kernels::vector::Vector;
 use std::arch::x86_64::*;
 
@@ -234,15 +235,6 @@ unsafe fn abreast_from<V: Vector, const N: usize>(
             let found = found.as_mut_ptr().add(x + i * V::LANES);
             V::load(found).max(even.add(odd)).store(found);
         }
-    }
-}
-
-/// Asks for `row` from memory.
-fn prefetch<E>(row: &[E]) {
-    let line = 64 / size_of::<E>();
-    for part in row.chunks(line) {
-        // SAFETY: a hint that reads nothing; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(part.as_ptr().cast()) };
     }
 }
 

@@ -4,6 +4,7 @@
 //! with the rows of that image left out, which calibrates the bundle.
 
 use super::coreset::{self, Coreset};
+use super::index;
 use super::judged::{self, Judge};
 use super::patches::Patches;
 use super::rows::Rows;
@@ -50,6 +51,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let mut rows = Rows::new(Vec::new(), Vec::new());
     rows.take(patches.values(), &chosen, patches.dimension, patches.per_image(), 0);
     rows.relate(&params, progress)?;
+    index::build(&mut rows, &patches, 0, &mut params, options.seed, progress)?;
     rows.write(&mut staging, &params, &[])?;
     let (scores, source) = judge(&params, &staging, &patches, &mut images, &mut network, progress)?;
     params.peak = judged::peak(&scores);

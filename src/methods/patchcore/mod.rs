@@ -5,6 +5,7 @@
 mod params;
 mod retrieve;
 mod score;
+mod search;
 
 #[cfg(feature = "train")]
 pub mod coreset;
@@ -12,6 +13,8 @@ pub mod coreset;
 mod fit;
 #[cfg(feature = "train")]
 pub mod heads;
+#[cfg(feature = "train")]
+pub mod index;
 #[cfg(feature = "train")]
 mod judged;
 #[cfg(feature = "train")]
@@ -23,7 +26,7 @@ mod update;
 
 #[cfg(feature = "train")]
 pub use fit::fit;
-pub use params::{Embedding, Params, Selection, Start};
+pub use params::{Embedding, Index, IndexKind, Params, Selection, Start};
 pub use retrieve::weight;
 #[cfg(feature = "train")]
 pub use update::update;
@@ -31,9 +34,9 @@ pub use update::update;
 use crate::bundle::{Bank, Halves};
 use crate::error::{Error, Result};
 use crate::frame::InputSpec;
-use crate::kernels::nearest::Nearest;
 use crate::methods::{Method, Retrieve, Score};
 use crate::network::OutputSpec;
+use search::Search;
 use std::sync::Arc;
 
 /// The method's name in a bundle and on the command line.
@@ -53,7 +56,7 @@ pub struct PatchCore {
     images: Vec<u32>,
     /// N_b of each row: the rows nearest to it, itself first; `[rows, neighbourhood]`.
     neighbourhoods: Vec<u32>,
-    search: Nearest,
+    search: Search,
 }
 
 impl PatchCore {
@@ -61,13 +64,17 @@ impl PatchCore {
     ///
     /// # Errors
     /// If a tensor is missing, or has another type or shape than the parameters say, values that are not finite, or numbers of
-    /// rows or images that there are not.
+    /// rows or images that there are not. An index's links are checked alike: none can lead out of the bank.
     pub fn open(params: Params, input: &InputSpec, bank: &Bank) -> Result<Self> {
         let (rows, dimension) = (params.rows, params.embedding.aggregated);
         let patches = bank.halves(PATCHES, &[rows, dimension])?;
         let images = bank.numbers(IMAGES, &[rows], params.references)?;
         let neighbourhoods = bank.numbers(NEIGHBOURHOODS, &[rows, params.neighbourhood()], rows)?;
-        let search = Nearest::new(patches.values(), dimension);
+        let links = match params.index.degree() {
+            Some(degree) => Some(bank.numbers(LINKS, &[rows, degree], rows)?),
+            None => None,
+        };
+        let search = Search::new(patches.values(), dimension, links, params.index.walk());
         let map = params.map(input);
         let input = (input.height as usize, input.width as usize);
         Ok(Self { input, map, patches, images, neighbourhoods, search, params })
@@ -121,6 +128,8 @@ const PATCHES: &str = "patches";
 const IMAGES: &str = "images";
 /// Role of the rows' neighbourhoods.
 const NEIGHBOURHOODS: &str = "neighbourhoods";
+/// Role of the rows that each row leads to, where the bank has an index.
+const LINKS: &str = "links";
 /// Role of what normal images were scored in calibration: image score, mean and largest value of the map.
 #[cfg(feature = "train")]
 const SCORES: &str = "scores";

@@ -2,6 +2,7 @@
 
 use crate::frame::InputSpec;
 use crate::kernels::blur::{Border, Gaussian};
+use crate::kernels::nearest::Walk;
 use serde::{Deserialize, Serialize};
 
 /// The parameters of PatchCore.
@@ -32,6 +33,9 @@ pub struct Params {
     pub blur_truncation: f64,
     /// The largest value of the map as a share of the image score, on normal images: smoothing lowers peaks.
     pub peak: f64,
+    /// How the nearest row is searched for.
+    #[serde(default)]
+    pub index: Index,
 }
 
 /// How a patch becomes a vector.
@@ -71,6 +75,65 @@ pub enum Start {
     Exact,
 }
 
+/// How the nearest row of the bank is searched for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    /// Whether the nearest row is found always or nearly always.
+    pub kind: IndexKind,
+    /// M: links of a row when the graph is built; twice as many at most are kept.
+    pub links: usize,
+    /// ef_construction: nearest rows so far that are kept while links for a row are looked for.
+    pub construction: usize,
+    /// Rows from which a search starts: the bank's first ones, which the greedy selection has put far apart.
+    pub entries: usize,
+    /// ef: nearest rows so far that a search keeps. It is doubled until the recall is enough.
+    pub breadth: usize,
+    /// The recall that is enough.
+    pub least_recall: f64,
+    /// Patches of good images at most that it is measured with.
+    pub queries: usize,
+    /// Share of these patches whose nearest row is found, their own image's rows left out where there are others; measured.
+    pub recall: f64,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            kind: IndexKind::Exact,
+            links: 16,
+            construction: 200,
+            entries: 64,
+            breadth: 16,
+            least_recall: 0.99,
+            queries: 4096,
+            recall: 1.0,
+        }
+    }
+}
+
+impl Index {
+    /// Links of a row that the bank has room for, if it is searched by a graph.
+    pub fn degree(&self) -> Option<usize> {
+        (self.kind == IndexKind::Approximate).then_some(2 * self.links)
+    }
+
+    /// How far a search follows the graph.
+    pub fn walk(&self) -> Walk {
+        Walk { entries: self.entries, breadth: self.breadth }
+    }
+}
+
+/// Whether the nearest row is found always or nearly always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexKind {
+    /// All rows are compared.
+    Exact,
+    /// A graph leads to the row (HNSW).
+    Approximate,
+}
+
 impl Default for Params {
     fn default() -> Self {
         Self {
@@ -86,6 +149,7 @@ impl Default for Params {
             blur_sigma: 4.0,
             blur_truncation: 4.0,
             peak: 1.0,
+            index: Index::default(),
         }
     }
 }
@@ -137,6 +201,14 @@ impl Params {
         number("blur_sigma", self.blur_sigma, 1e-3, 64.0)?;
         number("blur_truncation", self.blur_truncation, 0.0, 16.0)?;
         number("peak", self.peak, 1e-6, 1e6)?;
+        // The library that builds the graph takes 256 links at most.
+        within("index.links", self.index.links, 2, 128)?;
+        within("index.construction", self.index.construction, 1, 1 << 14)?;
+        within("index.entries", self.index.entries, 1, 1 << 16)?;
+        within("index.breadth", self.index.breadth, 1, 1 << 24)?;
+        within("index.queries", self.index.queries, 1, 1 << 24)?;
+        number("index.least_recall", self.index.least_recall, 0.0, 1.0)?;
+        number("index.recall", self.index.recall, 0.0, 1.0)?;
         within("blur_truncation * blur_sigma", self.blur_side() / 2, 0, 512)?;
         if self.embedding.patch.is_multiple_of(2) {
             return Err(format!("embedding.patch must be odd, found {}", self.embedding.patch));

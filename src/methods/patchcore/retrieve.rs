@@ -1,8 +1,9 @@
 //! The distance of every patch to the bank, and what the image score is re-weighted with.
 
+use super::search::SearchSpace;
 use super::{PatchCore, foreign};
 use crate::error::Result;
-use crate::kernels::nearest::{Found, Skip, Space, distance};
+use crate::kernels::nearest::{Found, Skip, distance};
 use crate::kernels::parallel;
 use crate::methods::{DistanceMap, Neighbour, Retrieve, Retrieved};
 use crate::network::FeatureMap;
@@ -14,14 +15,14 @@ use std::sync::Arc;
 pub(super) struct PatchCoreRetrieve {
     patchcore: Arc<PatchCore>,
     found: Vec<Found>,
-    space: Space,
+    space: SearchSpace,
     maps: Pool<Vec<f32>>,
 }
 
 impl PatchCoreRetrieve {
     pub(super) fn new(patchcore: Arc<PatchCore>) -> Self {
         let found = vec![Found::default(); patchcore.map.0 * patchcore.map.1];
-        Self { found, space: Space::default(), maps: Pool::default(), patchcore }
+        Self { found, space: SearchSpace::default(), maps: Pool::default(), patchcore }
     }
 
     fn map(&self, fill: impl FnOnce(&mut [f32])) -> DistanceMap {

@@ -1,6 +1,6 @@
 //! The rows of a bank on their way to disk.
 
-use super::{IMAGES, NEIGHBOURHOODS, PATCHES, Params, SCORES};
+use super::{IMAGES, LINKS, NEIGHBOURHOODS, PATCHES, Params, SCORES};
 use crate::bundle::{Staging, TensorData, Tensors};
 use crate::error::{Error, Result};
 use crate::kernels::nearest::Nearest;
@@ -15,11 +15,13 @@ pub(super) struct Rows {
     pub images: Vec<u32>,
     /// The rows nearest to each row, itself first: `[rows, neighbourhood]`.
     neighbourhoods: Vec<u32>,
+    /// The rows that each row leads to, where there is an index: `[rows, degree]`.
+    pub links: Vec<u32>,
 }
 
 impl Rows {
     pub fn new(values: Vec<f16>, images: Vec<u32>) -> Self {
-        Self { values, images, neighbourhoods: Vec::new() }
+        Self { values, images, neighbourhoods: Vec::new(), links: Vec::new() }
     }
 
     /// Adds the patches `chosen` of `values`, `[n, dimension]`, of which every image, numbered from `first` on, has `per_image`.
@@ -64,6 +66,9 @@ impl Rows {
         insert(PATCHES, Dtype::F16, &[rows, dimension], bytemuck::cast_slice(&self.values));
         insert(IMAGES, Dtype::U32, &[rows], bytemuck::cast_slice(&self.images));
         insert(NEIGHBOURHOODS, Dtype::U32, &[rows, size], bytemuck::cast_slice(&self.neighbourhoods));
+        if let Some(degree) = params.index.degree() {
+            insert(LINKS, Dtype::U32, &[rows, degree], bytemuck::cast_slice(&self.links));
+        }
         insert(SCORES, Dtype::F32, &[scores.len(), 3], bytemuck::cast_slice(scores));
         staging.write_bank(&tensors)
     }

@@ -4,6 +4,7 @@
 //! further away than the patches were that the bank was made from. What the bank knows already adds nothing to it.
 
 use super::coreset::{self, Projection};
+use super::index;
 use super::judged::{self, Judge};
 use super::patches::{Patches, project};
 use super::rows::Rows;
@@ -56,6 +57,7 @@ pub fn update(
     params.rows += chosen.len();
     params.check(&manifest.input).map_err(Error::Setting)?;
     rows.relate(&params, progress)?;
+    index::build(&mut rows, &patches, before, &mut params, seed, progress)?;
     staging.write_graph(bundle.graph())?;
     rows.write(&mut staging, &params, &[])?;
 
