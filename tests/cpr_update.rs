@@ -40,6 +40,7 @@ fn learned() -> Option<Learning> {
         batch: Some(2),
         learning_rate: None,
         minutes: None,
+        set: vec![],
         textures: None,
         defects: None,
         checkpoint: FOLDER.join("learned.checkpoint"),

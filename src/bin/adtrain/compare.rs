@@ -6,10 +6,10 @@ mod resume;
 mod table;
 
 use crate::arguments::{self, FitArgument, ForegroundArgument, Hardware, Method};
+use crate::common::interrupt;
 use crate::console::{self, Console};
 use crate::eval::judge::{self, Options};
 use crate::eval::{Evaluation, measure};
-use crate::common::interrupt;
 use crate::{date, learning};
 use anyhow::{Context, bail};
 use entry::Entry;
@@ -239,7 +239,9 @@ fn options(arguments: &Arguments, entry: &Entry, bundle: &Path) -> anyhow::Resul
         learning.set = branch.clone();
         learning
     });
-    if learning.is_none() && let Some((name, _)) = branch.first() {
+    if learning.is_none()
+        && let Some((name, _)) = branch.first()
+    {
         bail!("learning.{name} needs a learned branch; choose one, as in cpr:faster");
     }
     // A method without a foreground refuses to be asked for one; here it is asked of those that have it.

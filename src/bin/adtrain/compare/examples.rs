@@ -39,7 +39,7 @@ pub fn make(
                 measured.iter().filter_map(|(_, scores)| scores.get(path.as_str()).copied()).collect();
             let (low, high) = scores.iter().fold((f64::MAX, f64::MIN), |(l, h), &s| (l.min(s), h.max(s)));
             // Only images that all could read can be compared.
-            (!scores.is_empty() && scores.len() == measured.len()).then(|| Seen {
+            (!scores.is_empty() && scores.len() == measured.len()).then_some(Seen {
                 test,
                 path,
                 spread: high - low,
