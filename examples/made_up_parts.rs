@@ -77,6 +77,7 @@ pub struct Part {
 }
 
 impl Part {
+    /// A ring somewhere near the middle, under somewhat different light.
     pub fn new(random: &mut impl Rng) -> Self {
         let middle = SIDE as f32 / 2.0;
         Self {
@@ -93,6 +94,7 @@ impl Part {
         (dx.hypot(dy), dy.atan2(dx) + self.angle)
     }
 
+    /// What the camera sees of it.
     pub fn draw(&self, random: &mut impl Rng) -> RgbImage {
         RgbImage::from_fn(SIDE, SIDE, |x, y| {
             let (radius, around) = self.polar(x, y);
@@ -122,8 +124,11 @@ fn edge(distance: f32) -> f32 {
 /// What can be wrong with a ring.
 #[derive(Clone, Copy)]
 pub enum Defect {
+    /// A bright line.
     Scratch,
+    /// A dark patch.
     Stain,
+    /// A piece that is missing at the edge.
     Chip,
 }
 
