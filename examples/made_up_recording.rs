@@ -57,7 +57,7 @@ pub fn record<'a>(path: &Path, mut images: impl Iterator<Item = &'a RgbImage>) -
     recorder.finish()
 }
 
-/// Writes `minutes` of video as VP8 in Matroska; returns from when to when damaged rings are in it, in seconds.
+/// Writes `minutes` of video as Motion JPEG in Matroska, each frame by itself as industrial cameras send them; returns from when to when damaged rings are in it, in seconds.
 pub fn write(path: &Path, minutes: f64) -> Result<Vec<(f64, f64)>, Error> {
     let mut random = Xoshiro256Plus::seed_from_u64(3);
     let good = good_parts();
@@ -95,7 +95,7 @@ struct Recorder {
 impl Recorder {
     fn start(path: &Path, (width, height): (u32, u32)) -> Result<Self, Error> {
         let description = "appsrc name=in format=time block=true max-buffers=8 ! videoconvert \
-            ! vp8enc deadline=1 cpu-used=4 target-bitrate=4000000 keyframe-max-dist=20 ! matroskamux ! filesink name=out";
+            ! jpegenc quality=90 ! matroskamux ! filesink name=out";
         let pipeline =
             gst::parse::launch(description)?.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
         let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().ok_or("no appsrc")?;

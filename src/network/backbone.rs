@@ -90,7 +90,7 @@ impl Backbone {
     /// The `N` layers called `names` (the card's default ones if there are none), finest first.
     ///
     /// # Errors
-    /// If a name is unknown or not exactly `N` layers are named.
+    /// If a name is unknown or given twice, or not exactly `N` layers are named.
     pub fn layers<const N: usize>(&self, names: &[String]) -> Result<[Layer; N]> {
         let names = if names.is_empty() { &self.card.default_layers } else { names };
         let layers = self.named(names)?;
@@ -102,7 +102,7 @@ impl Backbone {
     /// The layers called `names` (if there are none, all of the card, the finest `most` of them), finest first.
     ///
     /// # Errors
-    /// If a name is unknown or more than `most` layers are named.
+    /// If a name is unknown or given twice, or more than `most` layers are named.
     pub fn layers_up_to(&self, names: &[String], most: usize) -> Result<Vec<Layer>> {
         if names.is_empty() {
             let mut layers = self.card.layers.clone();
@@ -122,6 +122,9 @@ impl Backbone {
     }
 
     fn named(&self, names: &[String]) -> Result<Vec<Layer>> {
+        if let Some(name) = (1..names.len()).find(|&i| names[..i].contains(&names[i])).map(|i| &names[i]) {
+            return Err(Error::Setting(format!("layer '{name}' is named twice")));
+        }
         let mut layers = names
             .iter()
             .map(|name| {

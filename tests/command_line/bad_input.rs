@@ -110,7 +110,11 @@ fn settings_that_cannot_be_used() {
     let shop = Workshop::new();
     shop.good("good", 4, 1);
     fit_fails(&shop, "--data good --layers stride8,stride99", &["stride99", "stride16"]);
-    fit_fails(&shop, "--data good --layers stride8", &["expected 2 layers"]);
+    fit_fails(&shop, "--data good --layers stride8,stride8", &["stride8", "twice"]);
+    fit_fails(&shop, "--data good --method patchcore --layers stride8", &["expected 2 layers"]);
+    shop.refuses("fit --data good --set learning.loss.power=2 --out b")
+        .says(&["--set learning.NAME", "--preset"]);
+    fit_fails(&shop, "--data good --preset faster --set learning.outputs=0", &["learning.outputs", "1 to"]);
     fit_fails(&shop, "--data good --sheets 60", &["--sheets is a setting of hetmm, not of cpr"]);
     fit_fails(
         &shop,

@@ -23,6 +23,9 @@ const FEATURES: &[(&str, bool)] = &[
     ("analytics-v1_28", cfg!(feature = "analytics-v1_28")),
 ];
 
+/// Those of them that a build has where nobody chooses.
+const DEFAULT_FEATURES: [&str; 4] = ["train", "audit", "mqtt", "kafka"];
+
 /// A folder with what the documentation presupposes, by the names that it uses. It is made once a process.
 ///
 /// - `bottle`, `more-good-images`, `photo.png`: the data set, good images, and an image with a defect
@@ -124,9 +127,11 @@ pub static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let profile = test.ancestors().nth(2).unwrap();
     let features: Vec<&str> = FEATURES.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args("build --quiet --locked --examples --no-default-features --features".split(' '))
-        .arg(features.join(","));
+    cargo.args(["build", "--quiet", "--locked", "--examples"]);
+    // With the default ones named one by one cargo would build everything of this crate again.
+    if features != DEFAULT_FEATURES {
+        cargo.args(["--no-default-features", "--features"]).arg(features.join(","));
+    }
     cargo.args(["--profile", if profile.ends_with("release") { "release" } else { "dev" }]);
     cargo.arg("--manifest-path").arg(Path::new(CHECKOUT).join("Cargo.toml"));
     cargo.arg("--target-dir").arg(profile.parent().unwrap());
