@@ -423,6 +423,21 @@ fn add(bundle: &Path, folder: PathBuf) -> Manifest {
 }
 
 #[test]
+fn a_thin_bank_expects_of_unseen_images_what_they_score() {
+    // Few rows: most of what an image has in common with others is kept of one of them alone.
+    let (bundle, manifest, _) = fit("thin", 0..24, &[("coreset", "0.02")]);
+    let obtained = &manifest.calibration.obtained;
+    assert!(obtained.contains("a bank of others: 24 normal"), "{obtained}");
+    let scores = (400..424).map(|seed| judge_file(&bundle, &file(&good(seed), "thin.png")).score);
+    let mut scores: Vec<f64> = scores.collect();
+    scores.sort_by(f64::total_cmp);
+    let median = manifest.calibration.quantiles.iter().find(|quantile| quantile.share == 0.5).unwrap().score;
+    let ratio = median / (0.5 * (scores[11] + scores[12]));
+    assert!((0.85..1.15).contains(&ratio), "{ratio}: expected {median}, found {scores:?}");
+    assert!(scores[23] < manifest.calibration.threshold, "{scores:?}");
+}
+
+#[test]
 fn images_added_later_become_normal() {
     let folder = scratch();
     let bundle = folder.path().join("part.bundle");

@@ -1,9 +1,10 @@
 //! Learning a PatchCore bundle from good images.
 //!
-//! One pass of the network embeds all patches; a greedy selection keeps the coreset. The bank then scores each training image
-//! with the rows of that image left out, which calibrates the bundle.
+//! One pass of the network embeds all patches; a greedy selection keeps the coreset. Banks without a part of the images
+//! then score these, which calibrates the bundle.
 
 use super::coreset::{self, Coreset};
+use super::folds::Folds;
 use super::index;
 use super::judged::{self, Judge};
 use super::patches::Patches;
@@ -19,9 +20,6 @@ use crate::network::graph::GraphBuilder;
 use crate::network::{Network, OutputSpec};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Images at most that calibrate the bundle; more would only make fitting slower.
-const CALIBRATED: usize = 1_000;
 
 /// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.
 ///
@@ -52,8 +50,14 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     rows.take(patches.values(), &chosen, patches.dimension, patches.per_image(), 0);
     rows.relate(&params, progress)?;
     index::build(&mut rows, &patches, 0, &mut params, options.seed, progress)?;
-    rows.write(&mut staging, &params, &[])?;
-    let (scores, source) = judge(&params, &staging, &patches, &mut images, &mut network, progress)?;
+    let (scores, source) = match patches.images {
+        1 => judge_views(&rows, &params, &mut staging, &mut images, &mut network, progress)?,
+        _ => {
+            let (rows, patches, params, input) = (&rows, &patches, &params, &input);
+            let folds = Folds { params, input, rows, patches, first: 0, radius: 0.0, seed: options.seed };
+            (folds.scores(&mut staging, progress)?, "training images, each against a bank of others")
+        }
+    };
     params.peak = judged::peak(&scores);
     rows.write(&mut staging, &params, &scores)?;
     let calibration = judged::calibration(&scores, &params, source)?;
@@ -70,30 +74,20 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     }))
 }
 
-/// What the images are scored by the bank written so far, and where that comes from, for people.
-fn judge(
+/// What views of the only image are scored by the bank, and where that comes from, for people.
+fn judge_views(
+    rows: &Rows,
     params: &Params,
-    staging: &Staging,
-    patches: &Patches,
+    staging: &mut Staging,
     images: &mut ImageSet,
     network: &mut Network,
     progress: &mut dyn Progress,
 ) -> Result<(Vec<[f32; 3]>, &'static str)> {
+    rows.write(staging, params, &[])?;
     let bank = Bank::open(&staging.bank())?;
-    let patchcore = Arc::new(PatchCore::open(params.clone(), images.input(), &bank)?);
-    let mut judge = Judge::new(&patchcore);
-    if patches.images > 1 {
-        let step = patches.images.div_ceil(CALIBRATED);
-        progress.stage("calibrating", patches.images.div_ceil(step));
-        for index in (0..patches.images).step_by(step) {
-            judge.judge(&[patches.map(index)], Some(index), progress)?;
-        }
-        return Ok((judge.finish(), "training images, each against the others"));
-    }
+    let mut judge = Judge::new(&Arc::new(PatchCore::open(params.clone(), images.input(), &bank)?));
     progress.note("a single good image: how much good ones differ is guessed from shifted views of it");
-    images.shifted_views(network, "calibrating", progress, |maps, progress| {
-        judge.judge(maps, None, progress)
-    })?;
+    images.shifted_views(network, "calibrating", progress, |maps, progress| judge.judge(maps, progress))?;
     Ok((judge.finish(), "the only training image, seen again without a strip at one side"))
 }
 

@@ -1,8 +1,4 @@
-//! What the bank says of normal images, which calibrates the bundle.
-//!
-//! A training image is scored without the rows of the bank that come from it. The coreset was chosen with that image, so
-//! what other images had there may have been left out as too near to its rows: its scores are rather too high than
-//! too low, the more so the fewer rows the bank keeps, and so is the threshold that they give.
+//! What a bank says of normal images that it was made without, which calibrates the bundle.
 
 use super::{Params, PatchCore};
 use crate::bundle::Calibration;
@@ -18,34 +14,22 @@ pub(super) struct Judge {
     retrieve: Box<dyn Retrieve>,
     score: Box<dyn Score>,
     neighbours: usize,
-    /// The image of each row.
-    owners: Vec<u32>,
     scores: Vec<[f32; 3]>,
 }
 
 impl Judge {
     pub fn new(patchcore: &Arc<PatchCore>) -> Self {
         let (retrieve, score) = (patchcore.clone().retrieve(), patchcore.clone().score());
-        let owners = patchcore.images.clone();
-        Self { retrieve, score, neighbours: patchcore.neighbours(), owners, scores: Vec::new() }
+        Self { retrieve, score, neighbours: patchcore.neighbours(), scores: Vec::new() }
     }
 
-    /// Scores a normal image, without the rows of image `exclude`.
-    pub fn judge(
-        &mut self,
-        maps: &[FeatureMap],
-        exclude: Option<usize>,
-        progress: &mut dyn Progress,
-    ) -> Result<()> {
+    /// Scores a normal image.
+    pub fn judge(&mut self, maps: &[FeatureMap], progress: &mut dyn Progress) -> Result<()> {
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         progress.advance();
-        if exclude.is_some_and(|image| self.owners.iter().all(|&owner| owner as usize == image)) {
-            // A bank of few rows may have none of other images: that one says nothing.
-            return Ok(());
-        }
-        let found = self.retrieve.retrieve(maps, self.neighbours, exclude)?;
+        let found = self.retrieve.retrieve(maps, self.neighbours, None)?;
         let (map, value) = self.score.score(&found, None)?;
         let mean = map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64;
         self.scores.push([value as f32, mean as f32, map.iter().copied().fold(0.0, f32::max)]);
@@ -71,4 +55,16 @@ pub(super) fn calibration(scores: &[[f32; 3]], params: &Params, source: &str) ->
     let column = |i: usize| scores.iter().map(|image| f64::from(image[i])).collect();
     let scores = Scores { normal: column(0), map_means: column(1), defective: Vec::new() };
     calibrate(&scores, FALSE_ALARMS, source, |score| score * params.peak)
+}
+
+/// A part of a stage that is shown as a whole: it can be interrupted, and says nothing.
+pub(super) struct Silent<'a>(pub &'a mut dyn Progress);
+
+impl Progress for Silent<'_> {
+    fn stage(&mut self, _name: &str, _steps: usize) {}
+    fn advance(&mut self) {}
+    fn note(&mut self, _message: &str) {}
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
 }

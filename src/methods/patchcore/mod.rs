@@ -12,6 +12,8 @@ pub mod coreset;
 #[cfg(feature = "train")]
 mod fit;
 #[cfg(feature = "train")]
+mod folds;
+#[cfg(feature = "train")]
 pub mod heads;
 #[cfg(feature = "train")]
 pub mod index;

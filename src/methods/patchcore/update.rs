@@ -4,18 +4,18 @@
 //! further away than the patches were that the bank was made from. What the bank knows already adds nothing to it.
 
 use super::coreset::{self, Projection};
+use super::folds::Folds;
 use super::index;
-use super::judged::{self, Judge};
+use super::judged;
 use super::patches::{Patches, project};
 use super::rows::Rows;
-use super::{IMAGES, PATCHES, Params, PatchCore, SCORES};
+use super::{IMAGES, PATCHES, Params, SCORES};
 use crate::bundle::{BANK, Bank, Bundle, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::kernels::nearest::{Found, Nearest, Space};
 use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
 use crate::network::lock;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Adds the images of `options` to the bundle in `path`, which is replaced in one step; returns the new manifest.
 ///
@@ -59,25 +59,24 @@ pub fn update(
     rows.relate(&params, progress)?;
     index::build(&mut rows, &patches, before, &mut params, seed, progress)?;
     staging.write_graph(bundle.graph())?;
-    rows.write(&mut staging, &params, &[])?;
-
-    let patchcore =
-        Arc::new(PatchCore::open(params.clone(), &manifest.input, &Bank::open(&staging.bank())?)?);
-    let mut judge = Judge::new(&patchcore);
-    progress.stage("calibrating", patches.images);
-    for index in 0..patches.images {
-        judge.judge(&[patches.map(index)], Some(before + index), progress)?;
-    }
+    let folds = Folds {
+        params: &params,
+        input: &manifest.input,
+        rows: &rows,
+        patches: &patches,
+        first: before,
+        radius: params.selection.radius,
+        seed,
+    };
     let mut scores = known;
-    scores.extend(judge.finish());
-    drop(patchcore);
+    scores.extend(folds.scores(&mut staging, progress)?);
     params.peak = judged::peak(&scores);
     rows.write(&mut staging, &params, &scores)?;
 
     manifest.calibration = judged::calibration(
         &scores,
         &params,
-        &format!("training images, each against the others, the last {} added later", patches.images),
+        &format!("training images, each against a bank of others, the last {} added later", patches.images),
     )?;
     manifest.params = serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?;
     manifest.training.images = params.references;
