@@ -110,13 +110,12 @@ impl Backbone {
             layers.truncate(most);
             return Ok(layers);
         }
-        let layers = self.named(names)?;
-        match layers.len() <= most {
-            true => Ok(layers),
+        match names.len() <= most {
+            true => self.named(names),
             false => Err(Error::Setting(format!(
                 "expected at most {most} layers of {}, found {}",
                 self.known(),
-                layers.len()
+                names.len()
             ))),
         }
     }
