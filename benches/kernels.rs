@@ -39,7 +39,7 @@ fn noise(seed: u64, count: usize) -> Vec<f32> {
 fn windowed_search(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("windowed");
     for (height, channels, window) in
-        [(80, 24, 3), (40, 40, 3), (40, 40, 1), (20, 112, 1), (80, 256, 3), (40, 512, 1)]
+        [(80, 16, 3), (80, 24, 3), (80, 64, 3), (80, 384, 3), (40, 40, 1), (40, 384, 1), (20, 112, 1)]
     {
         let shape = Shape { height, width: height, channels };
         let query = noise(1, shape.len());

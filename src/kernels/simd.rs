@@ -35,18 +35,30 @@ pub(crate) use wide;
 #[inline(always)]
 pub fn prefetch<E>(values: &[E]) {
     #[cfg(target_arch = "x86_64")]
-    for part in values.chunks(LINE / size_of::<E>()) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint that reads nothing; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(part.as_ptr().cast()) };
-    }
+    ask::<E, { std::arch::x86_64::_MM_HINT_T0 }>(values);
     #[cfg(not(target_arch = "x86_64"))]
     let _ = values;
 }
 
+/// The same for what is used so much later that it would only push other values out of the nearest cache.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub fn prefetch_for_later<E>(values: &[E]) {
+    ask::<E, { std::arch::x86_64::_MM_HINT_T1 }>(values);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn ask<E, const HINT: i32>(values: &[E]) {
+    for i in (0..values.len()).step_by(LINE / size_of::<E>()) {
+        // SAFETY: i is less than the length; a hint reads nothing, and SSE is part of x86-64.
+        unsafe { std::arch::x86_64::_mm_prefetch::<HINT>(values.as_ptr().add(i).cast()) };
+    }
+}
+
 /// Bytes that come from memory together.
 #[cfg(target_arch = "x86_64")]
-const LINE: usize = 64;
+pub const LINE: usize = 64;
 
 /// Whether AVX2, FMA and the f16 conversions are there.
 #[cfg(target_arch = "x86_64")]

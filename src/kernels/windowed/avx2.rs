@@ -12,5 +12,5 @@ pub(super) fn band<E: Element>(search: &Search<'_, E>, first: usize, best: &mut 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn band_avx2<E: Element>(search: &Search<'_, E>, first: usize, best: &mut [f32]) {
     // SAFETY: the processor has the features that this function is compiled for.
-    unsafe { planar::band::<__m256, E>(search, first, best) }
+    unsafe { planar::band::<__m256, E, 1>(search, first, best) }
 }
