@@ -23,8 +23,9 @@ pub struct Scores {
 /// A threshold that rejects about the share `false_alarms` of normal images, with the scale around it.
 ///
 /// Where there are enough normal images, the threshold is their quantile. Where there are too few for that share (fewer than
-/// `1 / false_alarms`), the tail of a log-normal distribution with their mean and spread stands in, never below their largest
-/// score. With defective images the threshold moves up to the middle between it and the lowest defective score above it.
+/// `1 / false_alarms`), the tail of a log-normal distribution with their median and the spread of their upper half stands in, never
+/// below their largest score: a picture that occurs twice has next to no score, and says nothing of how high that of a good part
+/// can be. With defective images the threshold moves up to the middle between it and the lowest defective score above it.
 /// `map_level` gives the value of the anomaly map that corresponds to an image score.
 ///
 /// # Errors
@@ -48,7 +49,7 @@ pub fn calibrate(
         return Err(Error::Fit("a score is not a finite number".into()));
     }
     normal.sort_by(f64::total_cmp);
-    let (lowest, highest) = (normal[0], normal[normal.len() - 1]);
+    let (lowest, highest) = (calmest(&normal), normal[normal.len() - 1]);
     let enough = normal.len() as f64 * false_alarms >= 1.0;
     let (mut threshold, mut how) = if enough {
         (quantile(&normal, 1.0 - false_alarms), "quantile")
@@ -87,13 +88,21 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
 }
 
-/// The score that a log-normal distribution of these scores exceeds with probability `share`.
-fn log_normal_tail(scores: &[f64], share: f64) -> f64 {
-    let logs: Vec<f64> = scores.iter().map(|score| score.max(f64::MIN_POSITIVE).ln()).collect();
-    let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-    let spread =
-        (logs.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / (logs.len().max(2) - 1) as f64).sqrt();
-    (mean + spread * normal_quantile(1.0 - share)).exp()
+/// The lowest of the sorted scores that is not far out: no more than three times the range of the middle half below that (Tukey).
+fn calmest(sorted: &[f64]) -> f64 {
+    let [first, third] = [0.25, 0.75].map(|share| quantile(sorted, share));
+    let fence = first - 3.0 * (third - first);
+    sorted.iter().copied().find(|&score| score >= fence).unwrap_or(first)
+}
+
+/// The score that a log-normal distribution like the upper half of these scores exceeds with probability `share`.
+fn log_normal_tail(sorted: &[f64], share: f64) -> f64 {
+    let logs: Vec<f64> = sorted.iter().map(|score| score.max(f64::MIN_POSITIVE).ln()).collect();
+    let median = quantile(&logs, 0.5);
+    // Each one above the median stands for one as far below.
+    let squares: f64 = logs.iter().map(|log| (log - median).max(0.0).powi(2)).sum();
+    let spread = (2.0 * squares / (logs.len().max(2) - 1) as f64).sqrt();
+    (median + spread * normal_quantile(1.0 - share)).exp()
 }
 
 /// The standard normal distribution's quantile, by bisection of its integral (Simpson's rule); exact to 1e-6.
@@ -137,6 +146,19 @@ mod tests {
     fn few_images_give_a_tail_beyond_the_largest() {
         let c = calibrate(&scores([10.0, 11.0, 12.0, 11.5], vec![]), 0.005, "test", |s| s).unwrap();
         assert!(c.threshold > 12.0 && c.threshold < 20.0, "{c:?}");
+    }
+
+    #[test]
+    fn pictures_that_occur_twice_do_not_move_the_threshold() {
+        let others = (0..30).map(|i| 440.0 + f64::from(i));
+        let with_twins = [0.09, 0.1].into_iter().chain(others.clone());
+        let [with, without] = [scores(with_twins, vec![]), scores(others, vec![])]
+            .map(|scores| calibrate(&scores, 0.005, "test", |s| s).unwrap());
+        assert!((with.threshold - without.threshold).abs() < 3.0, "{with:?} {without:?}");
+        assert!(
+            (with.min - 440.0).abs() < 1e-9 && (without.min - 440.0).abs() < 1e-9,
+            "{with:?} {without:?}"
+        );
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl ObjectImpl for AdDetect {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::MissingPlugin,
-                ["addetect cannot be put together: {e}"]
+                ("addetect cannot be put together: {e}")
             );
         }
     }

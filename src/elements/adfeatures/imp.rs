@@ -204,7 +204,7 @@ impl ObjectImpl for AdFeatures {
                         gst::element_imp_warning!(
                             self,
                             gst::ResourceError::Settings,
-                            ["roi: {e}; it stays as it was"]
+                            ("roi: {e}; it stays as it was")
                         );
                     }
                 }
@@ -264,10 +264,10 @@ impl BaseTransformImpl for AdFeatures {
         let settings = lock(&self.settings).clone();
         let model = Model::load(&settings).map_err(|e| match e {
             Error::Setting(_) | Error::Device { .. } => {
-                gst::error_msg!(gst::ResourceError::Settings, ["{e}"])
+                gst::error_msg!(gst::ResourceError::Settings, ("{e}"))
             }
-            Error::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ["{e}"]),
-            e => gst::error_msg!(gst::ResourceError::OpenRead, ["{e}"]),
+            Error::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ("{e}")),
+            e => gst::error_msg!(gst::ResourceError::OpenRead, ("{e}")),
         })?;
         self.latency.reset();
         lock(&self.pending).running = model.setting.clone();
@@ -302,7 +302,7 @@ impl BaseTransformImpl for AdFeatures {
         let prepared = stream.prepare(roi);
         drop(slot);
         prepared.map_err(|e| {
-            gst::element_imp_error!(self, gst::StreamError::Format, ["{e}"]);
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{e}"));
             gst::loggable_error!(CAT, "{e}")
         })
     }
@@ -368,7 +368,7 @@ impl AdFeatures {
                     gst::element_imp_warning!(
                         this,
                         gst::ResourceError::OpenRead,
-                        ["the old model stays: {e}"]
+                        ("the old model stays: {e}")
                     );
                 }
             }
@@ -410,7 +410,7 @@ impl AdFeatures {
             gst::element_imp_warning!(
                 self,
                 gst::ResourceError::Settings,
-                ["everything stays as it was: {e}"]
+                ("everything stays as it was: {e}")
             );
         }
         lock(&self.pending).running = stream.model.setting.clone();
@@ -429,18 +429,18 @@ impl AdFeatures {
                 return Err(gst::FlowError::NotNegotiated);
             };
             let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info).map_err(|e| {
-                gst::element_imp_error!(self, gst::StreamError::Format, ["the frame cannot be read: {e}"]);
+                gst::element_imp_error!(self, gst::StreamError::Format, ("the frame cannot be read: {e}"));
                 gst::FlowError::Error
             })?;
             let features = timed(self, &self.latency, || extractor.extract(&frame)).map_err(|e| {
-                gst::element_imp_error!(self, gst::StreamError::Failed, ["{e}"]);
+                gst::element_imp_error!(self, gst::StreamError::Failed, ("{e}"));
                 gst::FlowError::Error
             })?;
             stream.last = Some(Arc::new(features));
         }
         let features = stream.last.clone().ok_or(gst::FlowError::Error)?;
         FeaturesMeta::attach(buffer, features, fresh).map_err(|e| {
-            gst::element_imp_error!(self, gst::CoreError::Failed, ["{e}"]);
+            gst::element_imp_error!(self, gst::CoreError::Failed, ("{e}"));
             gst::FlowError::Error
         })?;
         Ok(gst::FlowSuccess::Ok)

@@ -221,7 +221,7 @@ impl AdOverlay {
     ) -> Result<(), gst::FlowError> {
         let settings = *lock(&self.settings);
         let Some((_, info)) = &state.input else {
-            gst::element_imp_error!(self, gst::CoreError::Negotiation, ["a frame came before its caps"]);
+            gst::element_imp_error!(self, gst::CoreError::Negotiation, ("a frame came before its caps"));
             return Err(gst::FlowError::NotNegotiated);
         };
         let drawing = state.painter.draw(meta, settings, (info.width(), info.height()));
@@ -251,7 +251,7 @@ impl AdOverlay {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Format,
-                ["cannot map a frame for writing: {size} bytes, its caps need {needed}"]
+                ("cannot map a frame for writing: {size} bytes, its caps need {needed}")
             );
             return Err(gst::FlowError::Error);
         };

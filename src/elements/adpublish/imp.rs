@@ -115,12 +115,12 @@ impl BaseTransformImpl for AdPublish {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
         let job = prepare(&settings).map_err(|e| match e {
-            Error::Setting(_) => gst::error_msg!(gst::ResourceError::Settings, ["{e}"]),
-            _ => gst::error_msg!(gst::ResourceError::OpenWrite, ["{e}"]),
+            Error::Setting(_) => gst::error_msg!(gst::ResourceError::Settings, ("{e}")),
+            _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{e}")),
         })?;
         let queue = Arc::new(Queue::new(settings.queue_size as usize));
         let worker = Worker::start(queue.clone(), job, Report::new(self.obj().downgrade()))
-            .map_err(|e| gst::error_msg!(gst::ResourceError::Failed, ["no thread can be started: {e}"]))?;
+            .map_err(|e| gst::error_msg!(gst::ResourceError::Failed, ("no thread can be started: {e}")))?;
         *lock(&self.worker) = Some(worker);
         *lock(&self.queue) = Some(queue.clone());
         *lock(&self.stream) = Some(Stream {
@@ -147,7 +147,7 @@ impl BaseTransformImpl for AdPublish {
                 lost => gst::element_imp_warning!(
                     self,
                     gst::ResourceError::Write,
-                    ["{lost} messages could not be delivered before the stop, and are dropped"]
+                    ("{lost} messages could not be delivered before the stop, and are dropped")
                 ),
             }
         }
@@ -286,7 +286,7 @@ impl AdPublish {
     }
 
     fn fail(&self, error: &dyn std::error::Error) {
-        gst::element_imp_warning!(self, gst::StreamError::Encode, ["a message can't be made: {error}"]);
+        gst::element_imp_warning!(self, gst::StreamError::Encode, ("a message can't be made: {error}"));
     }
 
     /// At the end of the stream: waits for what is still to be delivered.
@@ -304,7 +304,7 @@ impl AdPublish {
             left => gst::element_imp_warning!(
                 self,
                 gst::ResourceError::Write,
-                ["the stream has ended, and {left} messages were not delivered within {limit:?}"]
+                ("the stream has ended, and {left} messages were not delivered within {limit:?}")
             ),
         }
     }

@@ -23,14 +23,14 @@ impl Report {
     #[cfg(feature = "broker")]
     pub(super) fn warn(&mut self, trouble: String) {
         self.tell(trouble, |element, text| {
-            gst::element_warning!(element, gst::ResourceError::Write, ["{text}"]);
+            gst::element_warning!(element, gst::ResourceError::Write, ("{text}"));
         });
     }
 
     /// Delivery that was promised fails: an error, unless it is the one given last. The video goes on if the application lets it.
     pub(super) fn fail(&mut self, trouble: String) {
         self.tell(trouble, |element, text| {
-            gst::element_error!(element, gst::ResourceError::Write, ["{text}"]);
+            gst::element_error!(element, gst::ResourceError::Write, ("{text}"));
         });
     }
 
@@ -49,7 +49,7 @@ impl Report {
         if self.trouble.take().is_some()
             && let Some(element) = self.element.upgrade()
         {
-            gst::element_info!(element, gst::ResourceError::Write, ["{}", what()]);
+            gst::element_info!(element, gst::ResourceError::Write, ("{}", what()));
         }
     }
 }

@@ -125,7 +125,7 @@ impl BaseTransformImpl for AdRetrieve {
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let device = lock(&self.settings).device;
-        Device::from(device).resolve().map_err(|e| gst::error_msg!(gst::ResourceError::Settings, ["{e}"]))?;
+        Device::from(device).resolve().map_err(|e| gst::error_msg!(gst::ResourceError::Settings, ("{e}")))?;
         self.latency.reset();
         *lock(&self.stream) = Some(Stream::default());
         Ok(())
@@ -195,7 +195,7 @@ impl AdRetrieve {
                 let found = timed(self, &self.latency, || retriever.retrieve(features, neighbours));
                 stream.retriever = Some(retriever);
                 let retrieval = Arc::new(found.map_err(|e| {
-                    gst::element_imp_error!(self, gst::StreamError::Failed, ["{e}"]);
+                    gst::element_imp_error!(self, gst::StreamError::Failed, ("{e}"));
                     gst::FlowError::Error
                 })?);
                 stream.last = Some((features.clone(), retrieval.clone()));
@@ -205,7 +205,7 @@ impl AdRetrieve {
         // Nobody further down needs the features: their memory can be used for the next frame.
         FeaturesMeta::remove(buffer);
         RetrievalMeta::attach(buffer, retrieval, carried.fresh).map_err(|e| {
-            gst::element_imp_error!(self, gst::CoreError::Failed, ["{e}"]);
+            gst::element_imp_error!(self, gst::CoreError::Failed, ("{e}"));
             gst::FlowError::Error
         })?;
         Ok(gst::FlowSuccess::Ok)

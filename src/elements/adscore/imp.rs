@@ -108,12 +108,12 @@ impl BaseTransformImpl for AdScore {
         let mut stream = Stream { source: self.obj().name().into(), ..Stream::default() };
         if let Some(path) = settings.ignore_mask.filter(|path| !path.is_empty()) {
             let mask = IgnoreMask::load(Path::new(&path))
-                .map_err(|e| gst::error_msg!(gst::ResourceError::OpenRead, ["ignore-mask: {e}"]))?;
+                .map_err(|e| gst::error_msg!(gst::ResourceError::OpenRead, ("ignore-mask: {e}")))?;
             stream.mask = Some((path, Arc::new(mask)));
         }
         let evidence = lock(&self.evidence).clone();
         stream.evidence = Evidence::start(&self.obj(), &evidence, &self.counters)
-            .map_err(|e| gst::error_msg!(gst::ResourceError::OpenWrite, ["evidence-folder: {e}"]))?;
+            .map_err(|e| gst::error_msg!(gst::ResourceError::OpenWrite, ("evidence-folder: {e}")))?;
         self.latency.reset();
         *lock(&self.stream) = Some(stream);
         Ok(())
@@ -195,7 +195,7 @@ impl AdScore {
                 self.follow_mask(stream, settings);
                 let scored = timed(self, &self.latency, || evaluate(stream, retrieval, settings));
                 scored.map_err(|e| {
-                    gst::element_imp_error!(self, gst::StreamError::Failed, ["{e}"]);
+                    gst::element_imp_error!(self, gst::StreamError::Failed, ("{e}"));
                     gst::FlowError::Error
                 })?
             }
@@ -203,7 +203,7 @@ impl AdScore {
         scored.meta.fresh = carried.fresh;
         self.decide(stream, &mut scored.meta, buffer, settings);
         scored.attach(buffer, settings.regions).map_err(|e| {
-            gst::element_imp_error!(self, gst::CoreError::Failed, ["{e}"]);
+            gst::element_imp_error!(self, gst::CoreError::Failed, ("{e}"));
             gst::FlowError::Error
         })?;
         // Nobody further down needs the retrieval: its memory can be used for the next frame.
@@ -232,7 +232,7 @@ impl AdScore {
                 gst::element_imp_warning!(
                     self,
                     gst::ResourceError::OpenRead,
-                    ["the old ignore-mask stays: {e}"]
+                    ("the old ignore-mask stays: {e}")
                 );
             }
         }

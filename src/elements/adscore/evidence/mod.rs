@@ -283,7 +283,7 @@ impl Reporter {
 
     fn warn(&self, kind: gst::ResourceError, problem: &str) {
         if let Some(element) = self.element.upgrade() {
-            gst::element_warning!(element, kind, ["{problem}"]);
+            gst::element_warning!(element, kind, ("{problem}"));
         }
     }
 }
