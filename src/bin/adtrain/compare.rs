@@ -30,7 +30,8 @@ pub struct Arguments {
     /// Data set with train/good to learn from, test/good and test/DEFECT to judge, and masks in ground_truth/DEFECT
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Methods to compare, each as METHOD[:PRESET][:NAME=VALUE].. with a parameter of the method, size, backbone or layers
+    /// Methods to compare, as in cpr:faster:neighbours=5: behind colons a preset of cpr, and values of the method's parameters, size,
+    /// backbone or layers
     #[arg(
         long,
         value_delimiter = ',',

@@ -32,7 +32,7 @@ impl Preset {
     /// images would be choosing by the answers. The paper's 40,000 (objects) or 500 (textures) steps of batch 32 are for GPUs.
     fn plan(self, kind: ProductKind) -> Plan {
         let (outputs, batch, object, texture) = match self {
-            Self::Standard => (384, 4, 200, 100),
+            Self::Standard => (384, 4, 600, 100),
             Self::Fast => (64, 4, 200, 100),
             Self::Faster => (16, 8, 100, 100),
         };
