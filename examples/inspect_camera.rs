@@ -143,10 +143,10 @@ fn run(pipeline: &gst::Pipeline) -> Result<()> {
     Ok(())
 }
 
-/// The last line of the details says what is wrong, the error only of which kind it is.
+/// The first line of the details is a place in the element's source code; what follows it, if anything, may say more.
 fn explain(error: &glib::Error, details: Option<glib::GString>) -> String {
     let details = details.unwrap_or_default();
-    format!("{error} {}", details.lines().last().unwrap_or_default())
+    std::iter::once(error.to_string().as_str()).chain(details.lines().skip(1)).collect::<Vec<_>>().join(" ")
 }
 
 fn report(anomaly: &AnomalyMessage) {

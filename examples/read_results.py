@@ -52,8 +52,8 @@ def frames(pipeline, sink):
         message = bus.pop_filtered(Gst.MessageType.ERROR)
         if message:
             error, details = message.parse_error()
-            # The last line of the details says what is wrong, the message only of which kind it is.
-            raise RuntimeError(f"{message.src.get_name()}: {error.message} {details.splitlines()[-1] if details else ''}")
+            # The first line of the details is a place in the element's source code; what follows it, if anything, may say more.
+            raise RuntimeError(" ".join([f"{message.src.get_name()}: {error.message}", *(details or "").splitlines()[1:]]))
         if sample:
             yield sample
         elif sink.props.eos:

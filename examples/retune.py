@@ -62,8 +62,8 @@ def parse_arguments():
 
 
 def explain(source, error, details):
-    """The last line of the details says what is wrong, the message only of which kind it is."""
-    return f"{source.get_name()}: {error.message} {details.splitlines()[-1] if details else ''}"
+    """The first line of the details is a place in the element's source code; what follows it, if anything, may say more."""
+    return " ".join([f"{source.get_name()}: {error.message}", *(details or "").splitlines()[1:]])
 
 
 class Inspection:

@@ -87,7 +87,7 @@ fn thresholds_areas_and_masks_are_those_of_adscore() {
     };
     assert_eq!(count("high", "--threshold 1e6"), 0);
     assert_eq!(count("low", "--threshold 0"), 1, "everything is one event");
-    assert_eq!(count("large", "--min-area 100000"), 0);
+    assert_eq!(count("large", "--min-area 1000000"), 0, "a region larger than the frame");
     image::GrayImage::new(8, 8).save(line.path("black.png")).unwrap();
     line.fails(&format!("--model b --out masked --ignore-mask black.png {}", line.video))
         .says(&["black.png", "nothing would be inspected"]);

@@ -328,8 +328,13 @@ fn foreground() {
 
     let gather =
         |places: &[usize]| places.iter().flat_map(|&i| vector(i).iter().copied()).collect::<Vec<_>>();
-    let samples = Samples { all: all.clone(), border: gather(&border), centre: gather(&centre) };
-    let halves = split(&samples, &centres, FINEST.channels);
+    let samples = Samples {
+        channels: FINEST.channels,
+        all: all.clone(),
+        border: gather(&border),
+        centre: gather(&centre),
+    };
+    let halves = split(&samples, &samples, &centres);
     assert_eq!(halves.background, gather(&background), "the border's prevailing label is background");
     assert_eq!(halves.foreground, gather(&foreground));
 

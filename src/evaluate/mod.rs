@@ -14,5 +14,5 @@ pub use metrics::{MetricError, MetricParams, OperatingPoint, RankingMetrics, ima
 pub use pixels::{OverlapPoint, PixelMetrics, PixelSamples, pixel_metrics};
 pub use report::{
     ComparedMethod, Comparison, Example, ExampleResult, LearningPoint, MethodFigures, ModelFacts, Outcome,
-    PixelFigures, Report, ReportError, ReportImage, ReportParams, Timing, write_atomically,
+    PixelFigures, Report, ReportError, ReportImage, ReportParams, Timing, UNFINISHED, write_atomically,
 };

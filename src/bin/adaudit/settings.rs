@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use gstanomaly::Error;
-use gstanomaly::evaluate::write_atomically;
+use gstanomaly::evaluate::{UNFINISHED, write_atomically};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -137,6 +137,7 @@ impl Folder {
     pub fn lock(&self) -> anyhow::Result<Lock> {
         let file = lock_file(&self.0)?;
         flock(&file, FlockOperation::LockExclusive).map_err(|e| Error::io(self.0.join(LOCK), e.into()))?;
+        remove_unfinished(&self.0)?;
         Ok(Lock(file))
     }
 }
@@ -148,7 +149,10 @@ impl Folder {
 pub fn reserve(folder: &Path) -> anyhow::Result<Option<Lock>> {
     let file = lock_file(folder)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(Lock(file))),
+        Ok(()) => {
+            remove_unfinished(folder)?;
+            Ok(Some(Lock(file)))
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(e) => Err(Error::io(folder.join(LOCK), e.into()).into()),
     }
@@ -157,6 +161,17 @@ pub fn reserve(folder: &Path) -> anyhow::Result<Option<Lock>> {
 fn lock_file(folder: &Path) -> Result<File, Error> {
     let path = folder.join(LOCK);
     File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| Error::io(path, e))
+}
+
+/// Removes what a process that was killed has left half written. Nobody else writes here: the folder is locked.
+fn remove_unfinished(folder: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let entry = entry.map_err(|e| Error::io(folder, e))?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            std::fs::remove_file(entry.path()).map_err(|e| Error::io(entry.path(), e))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -187,7 +187,10 @@ impl Report {
     }
 }
 
-/// Writes a file that is there either as it was or whole: beside it first, then renamed.
+/// How the names of files begin that [`write_atomically`] has not finished; one that stays is of a process that was killed.
+pub const UNFINISHED: &str = ".unfinished-";
+
+/// Writes a file that is there either as it was or whole: beside it first, under a name that begins with [`UNFINISHED`], then renamed.
 ///
 /// # Errors
 /// If the content fails, or the file cannot be written, synced or renamed; an older file is then as it was.
@@ -197,7 +200,8 @@ pub fn write_atomically(
 ) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As any new file, the report may be read by whoever the umask allows; a temporary one would be private.
-    let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+    let permissions = Permissions::from_mode(0o666);
+    let file = tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions).tempfile_in(folder)?;
     let mut writer = BufWriter::new(file);
     content(&mut writer)?;
     writer.flush()?;

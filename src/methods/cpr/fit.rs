@@ -6,7 +6,7 @@
 
 use super::codebook::{KMeansParams, kmeans};
 use super::filling::Filling;
-use super::foreground::{self, ForegroundParams, Samples, Zone};
+use super::foreground::{self, ForegroundParams, Samples, Split, Zone};
 use super::heads::{self, ForegroundHead};
 use super::train::{Groundwork, Learned};
 use super::{Cpr, NAME, Params, Scale, judged, outputs};
@@ -61,11 +61,17 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let codes = draft.global.codes;
 
     let zones = ForegroundParams::default();
-    let samples = draw(options, &mut images, layers[0], &zones, progress)?;
-    let clusterings = if options.foreground == Foreground::Off { 1 } else { 2 };
-    progress.stage("grouping the patches", clusterings * KMeansParams::default().restarts);
-    let centres = cluster(&samples, layers[0].1.channels, codes, options.seed, progress)?;
-    let head = estimate_foreground(options, &samples, layers[0].1.channels, &zones, progress)?;
+    let telling = match options.foreground {
+        Foreground::Off => 0,
+        _ => draft.scales.iter().take_while(|scale| scale.stride <= zones.coarsest).count().max(1),
+    };
+    let samples = draw(options, &mut images, &layers[..telling.max(1)], &zones, progress)?;
+    progress.stage("grouping the patches", (1 + telling) * KMeansParams::default().restarts);
+    let centres = cluster(&samples[0], codes, options.seed, progress)?;
+    let head = match options.foreground {
+        Foreground::Off => None,
+        _ => estimate_foreground(options, &samples, &zones, progress)?,
+    };
     drop(samples);
     at_least_two(images.len())?;
     let learned = learn(options, &images, &layers, &centres, head.as_ref(), &possible, progress)?;
@@ -147,27 +153,32 @@ fn learn(
     groundwork.learn(learning, progress).map(Some)
 }
 
-/// First pass: patch vectors of the finest layer, drawn at random from all images and from the two zones.
+/// First pass: patch vectors of the `layers`, finest first, drawn at random from all images and from the two zones, at the same places
+/// of each layer.
 fn draw(
     options: &FitOptions,
     images: &mut ImageSet,
-    (layer, shape): (&str, Shape),
+    layers: &[(&str, Shape)],
     zones: &ForegroundParams,
     progress: &mut dyn Progress,
-) -> Result<Samples> {
+) -> Result<Vec<Samples>> {
     let input = images.input();
     let mut graph = GraphBuilder::from_backbone(&options.backbone.model, (input.width, input.height))?;
-    let last = graph.channel_last(layer);
-    let dims = [1, shape.height, shape.width, shape.channels];
-    graph.output("raw", &last, DataType::Float, &dims);
+    let mut outputs = Vec::with_capacity(layers.len());
+    for (i, (layer, shape)) in layers.iter().enumerate() {
+        let (role, last) = (format!("raw{i}"), graph.channel_last(layer));
+        let dims = [1, shape.height, shape.width, shape.channels];
+        graph.output(&role, &last, DataType::Float, &dims);
+        outputs.push(OutputSpec::floats(role, dims));
+    }
     let size = (input.width, input.height);
-    let outputs = vec![OutputSpec::floats("raw", dims)];
     let mut network = Network::load(&graph.finish()?, size, outputs, options.device, options.threads)?;
 
+    let finest = layers[0].1;
     let places: Vec<(usize, usize)> =
-        (0..shape.places()).map(|i| (i / shape.width, i % shape.width)).collect();
+        (0..finest.places()).map(|i| (i / finest.width, i % finest.width)).collect();
     let of_zone = |zone: Zone| -> Vec<usize> {
-        let size = (shape.height, shape.width);
+        let size = (finest.height, finest.width);
         (0..places.len()).filter(|&i| zones.zone(places[i], size) == zone).collect()
     };
     let (border, centre) = (of_zone(Zone::Border), of_zone(Zone::Centre));
@@ -183,57 +194,64 @@ fn draw(
         (&centre, share(zone_most, centre.len())),
     ];
     let mut random = Xoshiro256Plus::seed_from_u64(options.seed);
-    let mut drawn: [Vec<f32>; 3] = Default::default();
+    let mut drawn: Vec<Samples> =
+        layers.iter().map(|(_, shape)| Samples { channels: shape.channels, ..Samples::default() }).collect();
     images.each(&mut network, "looking at the images", progress, |maps| {
-        let values = maps[0].floats();
-        for ((places, count), drawn) in quota.iter().zip(&mut drawn) {
-            for chosen in index::sample(&mut random, places.len(), *count) {
-                let at = places[chosen] * shape.channels;
-                drawn.extend_from_slice(&values[at..at + shape.channels]);
+        for (zone, (zone_places, count)) in quota.iter().enumerate() {
+            for chosen in index::sample(&mut random, zone_places.len(), *count) {
+                let (y, x) = places[zone_places[chosen]];
+                for (((_, shape), map), drawn) in layers.iter().zip(maps).zip(&mut drawn) {
+                    let (y, x) = (y * shape.height / finest.height, x * shape.width / finest.width);
+                    let at = (y * shape.width + x) * shape.channels;
+                    let vectors = [&mut drawn.all, &mut drawn.border, &mut drawn.centre];
+                    vectors[zone].extend_from_slice(&map.floats()[at..at + shape.channels]);
+                }
             }
         }
         Ok(())
     })?;
-    let [mut all, border, centre] = drawn;
-    trim(&mut all, shape.channels, CLUSTERED, &mut random);
-    Ok(Samples { all, border, centre })
+    trim(&mut drawn, CLUSTERED, &mut random);
+    Ok(drawn)
 }
 
-/// Drops vectors at random places until at most `most` are left.
-fn trim(vectors: &mut Vec<f32>, channels: usize, most: usize, random: &mut impl Rng) {
-    while vectors.len() > most * channels {
-        let last = vectors.len() - channels;
-        let at = random.gen_range(0..vectors.len() / channels) * channels;
-        vectors.copy_within(last.., at);
-        vectors.truncate(last);
+/// Drops vectors drawn from whole images, the same of each layer, at random until at most `most` are left.
+fn trim(samples: &mut [Samples], most: usize, random: &mut impl Rng) {
+    for left in (most..samples[0].all.len() / samples[0].channels).rev() {
+        let dropped = random.gen_range(0..=left);
+        for Samples { channels, all, .. } in &mut *samples {
+            all.copy_within(left * *channels.., dropped * *channels);
+            all.truncate(left * *channels);
+        }
     }
 }
 
-fn cluster(
-    samples: &Samples,
-    channels: usize,
-    count: usize,
-    seed: u64,
-    progress: &mut dyn Progress,
-) -> Result<Vec<f32>> {
-    kmeans(&samples.all, channels, count, seed, &KMeansParams::default(), || {
+fn cluster(samples: &Samples, count: usize, seed: u64, progress: &mut dyn Progress) -> Result<Vec<f32>> {
+    kmeans(&samples.all, samples.channels, count, seed, &KMeansParams::default(), || {
         progress.advance();
         if progress.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     })
 }
 
+/// The foreground by the finest layer's features, border and centre told apart by the first layer that can.
 fn estimate_foreground(
     options: &FitOptions,
-    samples: &Samples,
-    channels: usize,
+    samples: &[Samples],
     zones: &ForegroundParams,
     progress: &mut dyn Progress,
 ) -> Result<Option<ForegroundHead>> {
-    if options.foreground == Foreground::Off {
-        return Ok(None);
+    let finest = &samples[0];
+    let mut best: Option<Split> = None;
+    for telling in samples {
+        let centres = cluster(telling, 2, options.seed, progress)?;
+        let split = foreground::split(finest, telling, &centres);
+        if best.as_ref().is_none_or(|best| split.contrast > best.contrast) {
+            best = Some(split);
+        }
+        if best.as_ref().is_some_and(|best| best.contrast >= zones.contrast) {
+            break;
+        }
     }
-    let centres = cluster(samples, channels, 2, options.seed, progress)?;
-    let mut split = foreground::split(samples, &centres, channels);
+    let Some(mut split) = best else { return Ok(None) };
     if options.foreground == Foreground::Auto {
         let found = split.contrast >= zones.contrast;
         progress.note(&format!(
@@ -246,7 +264,8 @@ fn estimate_foreground(
             return Ok(None);
         }
     }
+    let channels = finest.channels;
     foreground::balance(&mut split, channels, zones.samples, options.seed);
-    foreground::discriminant(&split.background, &split.foreground, &samples.all, channels, zones.trim)
+    foreground::discriminant(&split.background, &split.foreground, &finest.all, channels, zones.trim)
         .map(Some)
 }

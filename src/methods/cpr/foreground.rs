@@ -25,11 +25,21 @@ pub struct ForegroundParams {
     pub trim: f64,
     /// Difference between the background's share of the border and of the centre from which `auto` takes a foreground to exist.
     pub contrast: f64,
+    /// Stride of the coarsest layer that tells border from centre where the finest one cannot. Coarser ones see the edge of the
+    /// image from everywhere in the border, and would take a texture for an object.
+    pub coarsest: usize,
 }
 
 impl Default for ForegroundParams {
     fn default() -> Self {
-        Self { border: 3.0 / 80.0, centre: 1.0 / 5.0, samples: 15_000, trim: 0.01, contrast: 0.8 }
+        Self {
+            border: 3.0 / 80.0,
+            centre: 1.0 / 5.0,
+            samples: 15_000,
+            trim: 0.01,
+            contrast: 0.8,
+            coarsest: 8,
+        }
     }
 }
 
@@ -63,9 +73,11 @@ impl ForegroundParams {
     }
 }
 
-/// Feature vectors drawn from the training images, `[n, channels]` each.
+/// Feature vectors of a layer drawn from the training images, `[n, channels]` each.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
+    /// Channels of the layer.
+    pub channels: usize,
     /// From the whole images.
     pub all: Vec<f32>,
     /// From the border band.
@@ -86,16 +98,21 @@ pub struct Split {
     pub contrast: f64,
 }
 
-/// Tells background from foreground samples by two `centres`, `[2, channels]`.
-pub fn split(samples: &Samples, centres: &[f32], channels: usize) -> Split {
-    let ids =
-        |vectors: &[f32]| vectors.chunks_exact(channels).map(|v| nearest(centres, v)).collect::<Vec<_>>();
-    let (border, centre) = (ids(&samples.border), ids(&samples.centre));
+/// Tells background from foreground samples by two `centres`, `[2, channels]`, of the layer `telling`, drawn at the same places.
+///
+/// # Panics
+/// If the layers have not as many vectors as each other.
+pub fn split(samples: &Samples, telling: &Samples, centres: &[f32]) -> Split {
+    let ids = |vectors: &[f32]| {
+        vectors.chunks_exact(telling.channels).map(|v| nearest(centres, v)).collect::<Vec<_>>()
+    };
+    let (border, centre) = (ids(&telling.border), ids(&telling.centre));
     let ones = border.iter().filter(|&&id| id == 1).count();
     let background_id = usize::from(2 * ones > border.len());
     let pick = |vectors: &[f32], ids: &[usize], background: bool| {
-        let chosen =
-            vectors.chunks_exact(channels).zip(ids).filter(|(_, id)| (**id == background_id) == background);
+        let vectors = vectors.chunks_exact(samples.channels);
+        assert_eq!(vectors.len(), ids.len(), "layers drawn at the same places");
+        let chosen = vectors.zip(ids).filter(|(_, id)| (**id == background_id) == background);
         chosen.flat_map(|(vector, _)| vector.iter().copied()).collect::<Vec<_>>()
     };
     let share = |ids: &[usize]| {
