@@ -299,7 +299,9 @@ fn keys_change_threshold_and_model_while_it_plays() {
 #[test]
 fn changes_come_at_set_times_and_a_bad_model_leaves_the_old_one() {
     let camera = Camera::new();
-    let player = retune("--at 1 threshold=1 --at 5 model=missing.bundle --at 9 model=can.bundle", &camera);
+    // The recording that the camera sends ends after 5.6 seconds.
+    let player =
+        retune("--at 0.3 threshold=1 --at 0.8 model=missing.bundle --at 1.6 model=can.bundle", &camera);
     player.expect(&in_use("bottle", threshold("bottle.bundle")));
     player.expect(&in_use("bottle", 1.0));
     assert!(player.expect("warning: ").contains("missing.bundle"));
