@@ -51,22 +51,26 @@ pub static GIVEN: LazyLock<PathBuf> = LazyLock::new(|| {
     };
     fit("--out bottle.bundle");
     fit("--out can.bundle --name can --size 96x96");
-    done(
-        program(&folder, "gst-launch-1.0")
-            .args([
-                "-q",
-                "multifilesrc",
-                "location=bottle/film/%03d.png",
-                "caps=image/png,framerate=10/1",
-                "!",
-            ])
-            .args("pngdec ! videoconvert ! openh264enc bitrate=8000000 ! h264parse ! mp4mux !".split(' '))
-            .args(["filesink", "location=recording.mp4"]),
-    );
+    film(&folder, "recording.mp4", 1);
     std::fs::copy(folder.join("bottle/test/scratch/000.png"), folder.join("photo.png")).unwrap();
     done(Command::new("cp").args(["-r", "bottle/test/good", "more-good-images"]));
     folder
 });
+
+/// Makes a film of the frames, shown so many times.
+fn film(folder: &Path, name: &str, times: usize) {
+    let source = format!("multifilesrc loop=true num-buffers={}", times * FRAMES);
+    succeeds(
+        program(folder, "gst-launch-1.0")
+            .arg("-q")
+            .args(source.split(' '))
+            .args(["location=bottle/film/%03d.png", "caps=image/png,framerate=10/1", "!"])
+            .args("pngdec ! videoconvert ! openh264enc bitrate=8000000 ! h264parse ! mp4mux !".split(' '))
+            .arg("filesink")
+            .arg(format!("location={name}"))
+            .current_dir(folder),
+    );
+}
 
 /// The frames of the recording.
 pub const FRAMES: usize = 56;
@@ -161,10 +165,21 @@ pub struct Camera {
 }
 
 impl Camera {
-    /// Switches a camera on.
+    /// Switches a camera on that shows the recording once.
     pub fn new() -> Self {
+        Self::showing("recording.mp4")
+    }
+
+    /// The same that shows it four times.
+    pub fn for_long() -> Self {
+        static LONG: LazyLock<()> = LazyLock::new(|| film(&GIVEN, "long.mp4", 4));
+        LazyLock::force(&LONG);
+        Self::showing("long.mp4")
+    }
+
+    fn showing(recording: &str) -> Self {
         let mut process = program(&GIVEN, &format!("{CHECKOUT}/tests/common/rtsp_camera.py"))
-            .arg(GIVEN.join("recording.mp4"))
+            .arg(GIVEN.join(recording))
             // The server is GStreamer's, its warnings are not ours.
             .env_remove("G_DEBUG")
             .stdin(Stdio::piped())
