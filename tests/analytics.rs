@@ -21,11 +21,13 @@ use pipeline::{Line, chain, frame, info_of, init};
 use product::{copy, defective, file, good, judge, scratch, square, wide};
 use std::path::Path;
 
+/// Type, place and confidence.
+type Detection = (String, (i32, i32, i32, i32), f32);
+
 /// What another element sees: detections, class with confidence, and the tensor with its values.
 #[derive(Clone, Debug, PartialEq)]
 struct Seen {
-    /// Type, place and confidence.
-    detections: Vec<(String, (i32, i32, i32, i32), f32)>,
+    detections: Vec<Detection>,
     verdict: (String, f32),
     tensor: Option<(Vec<usize>, Vec<f32>)>,
 }
@@ -76,7 +78,7 @@ fn seen(buffer: &gst::BufferRef) -> Seen {
 }
 
 /// What [`seen`] must say of a result of ours.
-fn detections(result: &AnomalyMeta) -> Vec<(String, (i32, i32, i32, i32), f32)> {
+fn detections(result: &AnomalyMeta) -> Vec<Detection> {
     let detection = |region: &RegionInfo| {
         let [x, y, w, h] = [region.x, region.y, region.width, region.height].map(|side| side as i32);
         ("anomaly".to_string(), (x, y, w, h), region.score as f32)
