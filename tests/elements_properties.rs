@@ -144,7 +144,8 @@ fn regions_that_are_too_small_do_not_count() {
 /// A mask that is black over the defect and around it.
 fn mask_over_the_defect() -> std::path::PathBuf {
     let (left, top, width, height) = DEFECT;
-    let margin = 22;
+    // As far as a patch of the coarser layer sees.
+    let margin = 32;
     let inside = |at: u32, start: u32, length: u32| at + margin >= start && at < start + length + margin;
     let mask = image::RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
         image::Rgb(if inside(x, left, width) && inside(y, top, height) { [0; 3] } else { [255; 3] })
