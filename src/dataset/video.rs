@@ -163,7 +163,15 @@ impl VideoFrames {
         let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
         let gst::MessageView::Error(error) = message.view() else { return None };
         let after = if self.frames > 0 { format!(" (after {} frames)", self.frames) } else { String::new() };
-        Some(self.problem(&format!("cannot be decoded: {}{after}", error.error().message())))
+        // The first line of the details is a place in the element's source code, the others may name what is missing.
+        let debug = error.debug().unwrap_or_default();
+        let details: String = debug
+            .lines()
+            .skip(1)
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| format!(" {}", line.trim()))
+            .collect();
+        Some(self.problem(&format!("cannot be decoded: {}{details}{after}", error.error().message())))
     }
 
     fn problem(&self, problem: &str) -> Error {

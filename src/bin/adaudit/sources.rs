@@ -37,7 +37,7 @@ impl Source {
 pub fn find(paths: &[PathBuf]) -> (Vec<Source>, Vec<Error>) {
     let (mut sources, mut errors, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for path in paths {
-        match expand(path) {
+        match expand(path, &mut errors) {
             Ok(found) => sources.extend(found.into_iter().filter(|source| seen.insert(source.key.clone()))),
             Err(error) => errors.push(error),
         }
@@ -45,34 +45,50 @@ pub fn find(paths: &[PathBuf]) -> (Vec<Source>, Vec<Error>) {
     (sources, errors)
 }
 
-fn expand(path: &Path) -> Result<Vec<Source>> {
+/// A file, or the videos of a folder; what of a folder cannot be read is one of the `errors` and leaves the rest.
+fn expand(path: &Path, errors: &mut Vec<Error>) -> Result<Vec<Source>> {
     if !path.metadata().map_err(|e| Error::io(path, e))?.is_dir() {
         return Ok(vec![Source::new(path.to_owned())?]);
     }
     let mut videos = Vec::new();
-    collect(path, &mut videos)?;
+    let before = errors.len();
+    collect(path, &mut videos, errors);
     videos.sort();
-    if videos.is_empty() {
+    if videos.is_empty() && errors.len() == before {
         return Err(Error::file(path, "holds no video by its ending; others are named one by one"));
     }
-    videos.into_iter().map(Source::new).collect()
+    let mut sources = Vec::with_capacity(videos.len());
+    for video in videos {
+        match Source::new(video) {
+            Ok(source) => sources.push(source),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok(sources)
 }
 
 /// The videos in a folder and the folders in it; what is hidden is left out, links to folders are not followed.
-fn collect(folder: &Path, videos: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
-        let entry = entry.map_err(|e| Error::io(folder, e))?;
+fn collect(folder: &Path, videos: &mut Vec<PathBuf>, errors: &mut Vec<Error>) {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return errors.push(Error::io(folder, error)),
+    };
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // What comes after it would not be better.
+            Err(error) => return errors.push(Error::io(folder, error)),
+        };
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            collect(&path, videos)?;
+            collect(&path, videos, errors);
         } else if is_video(&path) && path.is_file() {
             videos.push(path);
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -253,9 +253,7 @@ impl AdPublish {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::WrongType,
-                [
-                    "no result on the frame, so nothing is published: adpublish needs adscore or addetect before it"
-                ]
+                ("no result on the frame, so nothing is published: adpublish needs adscore or addetect before it")
             );
         }
     }

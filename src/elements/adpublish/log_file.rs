@@ -6,7 +6,7 @@
 use super::settings::FileFormat;
 use crate::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -137,7 +137,8 @@ impl LogFile {
             self.cut()?;
         }
         if let Err(e) = self.file.write_all(&bytes) {
-            // On a full disk half a message may have found room.
+            // On a full disk half a message may have found room; it goes before the next one if it cannot go now.
+            self.finished = true;
             self.cut()?;
             return Err(e);
         }
@@ -222,7 +223,8 @@ fn open(path: &Path) -> Result<(File, u64)> {
     Ok((file, length))
 }
 
-/// Cuts what stands after the last line end, the rest of a message that a crash interrupted; returns the length.
+/// Cuts what stands after the last line end, the rest of a message that a crash interrupted, unless only the line end is missing;
+/// returns the length.
 fn cut_torn_line(file: &mut File, path: &Path, length: u64) -> Result<u64> {
     let (end, first) = last_line(file, length).map_err(|e| Error::io(path, e))?;
     if first.is_some_and(|byte| byte != b'{') {
@@ -232,10 +234,17 @@ fn cut_torn_line(file: &mut File, path: &Path, length: u64) -> Result<u64> {
             "its last line is no JSON object; name a file of JSON lines, or a new one",
         ));
     }
+    let failed = |e| Error::io(path, e);
     if end < length {
-        file.set_len(end).map_err(|e| Error::io(path, e))?;
+        file.seek(SeekFrom::Start(end)).map_err(failed)?;
+        if serde_json::from_reader::<_, serde::de::IgnoredAny>(BufReader::new(&*file)).is_ok() {
+            file.seek(SeekFrom::End(0)).map_err(failed)?;
+            file.write_all(b"\n").map_err(failed)?;
+            return Ok(length + 1);
+        }
+        file.set_len(end).map_err(failed)?;
     }
-    file.seek(SeekFrom::Start(end)).map_err(|e| Error::io(path, e))
+    file.seek(SeekFrom::Start(end)).map_err(failed)
 }
 
 /// Where the line begins that has no end, and its first byte if it has one.
@@ -291,4 +300,34 @@ fn set_aside(path: &Path) -> io::Result<()> {
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_line_is_cut_and_a_whole_one_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        for (before, after) in [
+            ("{\"a\":1}\n{\"b\":", "{\"a\":1}\n"),
+            ("{\"a\":1}\n{\"b\":2}", "{\"a\":1}\n{\"b\":2}\n"),
+            ("{\"a\":1}", "{\"a\":1}\n"),
+            ("{\"a\":1}\n", "{\"a\":1}\n"),
+            ("", ""),
+        ] {
+            std::fs::write(&path, before).unwrap();
+            let mut file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+            let length = cut_torn_line(&mut file, &path, before.len() as u64).unwrap();
+            assert_eq!(
+                (std::fs::read_to_string(&path).unwrap().as_str(), length),
+                (after, after.len() as u64)
+            );
+            assert_eq!(file.stream_position().unwrap(), length);
+        }
+        std::fs::write(&path, "no JSON").unwrap();
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        assert!(cut_torn_line(&mut file, &path, 7).is_err());
+    }
 }

@@ -168,9 +168,7 @@ impl AdRetrieve {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::WrongType,
-                [
-                    "no features on the frame: adretrieve needs adfeatures before it (adfeatures model=BUNDLE ! adretrieve ! adscore)"
-                ]
+                ("no features on the frame: adretrieve needs adfeatures before it (adfeatures model=BUNDLE ! adretrieve ! adscore)")
             );
             return Err(gst::FlowError::Error);
         };

@@ -181,9 +181,7 @@ impl AdScore {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::WrongType,
-                [
-                    "no retrieval on the frame: adscore needs adretrieve before it (adfeatures model=BUNDLE ! adretrieve ! adscore)"
-                ]
+                ("no retrieval on the frame: adscore needs adretrieve before it (adfeatures model=BUNDLE ! adretrieve ! adscore)")
             );
             return Err(gst::FlowError::Error);
         };
