@@ -147,8 +147,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("{}: no such folder; name videos to be audited", arguments.out.display());
     }
     if let Some((part, parts)) = arguments.part {
-        let mut at = 0..;
-        sources.retain(|_| at.next().is_some_and(|at: usize| at % parts == part));
+        // Not by its place among the others: a recording that is added while parts are started would shift them all.
+        sources.retain(|source| source.number % parts as u64 == part as u64);
     }
     let folder = Folder::open(&arguments.out, &settings)?;
     complain(&errors);

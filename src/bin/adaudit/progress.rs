@@ -334,7 +334,8 @@ mod tests {
 
     #[test]
     fn what_runs_before_have_done_does_not_make_this_one_look_fast() {
-        let source = |name: &str, bytes| Source { path: PathBuf::from(name), key: name.into(), bytes };
+        let source =
+            |name: &str, bytes| Source { path: PathBuf::from(name), key: name.into(), number: 0, bytes };
         let board = Board::new(Style::Quiet, &[source("a", 60), source("b", 40)]);
         let mut work = board.work();
         work.started = Some(Instant::now() - Duration::from_secs(10));

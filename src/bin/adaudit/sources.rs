@@ -13,6 +13,8 @@ pub struct Source {
     pub path: PathBuf,
     /// The name of its folder in the results: readable, and no other file's.
     pub key: String,
+    /// A number that its path gives it, whatever other files there are.
+    pub number: u64,
     /// Its size, by which the time left is estimated.
     pub bytes: u64,
 }
@@ -23,13 +25,14 @@ impl Source {
         let bytes = path.metadata().map_err(failed)?.len();
         let whole = path.canonicalize().map_err(failed)?;
         let hash = Sha256::digest(whole.as_os_str().as_encoded_bytes());
+        let number = hash.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte));
         let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let readable = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
         let stem: String = stem.chars().map(readable).take(60).collect();
         // Never hidden, whatever the file is called.
         let key = format!("{}-{hash}", stem.trim_start_matches('.'));
-        Ok(Self { path, key, bytes })
+        Ok(Self { path, key, number, bytes })
     }
 }
 
