@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Endings of the files that are taken for videos, lower case.
-pub const VIDEO_EXTENSIONS: [&str; 12] =
-    ["mp4", "mkv", "webm", "avi", "mov", "m4v", "mpg", "mpeg", "ts", "ogv", "wmv", "mxf"];
+pub const VIDEO_EXTENSIONS: [&str; 20] = [
+    "mp4", "mkv", "webm", "avi", "mov", "m4v", "mpg", "mpeg", "ts", "m2ts", "mts", "ogv", "wmv", "asf",
+    "mxf", "flv", "3gp", "dv", "h264", "h265",
+];
 
 /// A file that gives no frame for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,18 +1,21 @@
 //! The audit of one video.
 
 use crate::common::interrupt;
+use crate::crew::{Crew, Inspected};
+use crate::event_log;
 use crate::events::{Change, Mark};
 use crate::jobs::Stopped;
 use crate::progress::Report;
 use crate::records::{self, Record, Writer};
 use crate::settings;
 use crate::sources::Source;
-use crate::state::{Identity, Progress, RECORDS, State};
+use crate::state::{EVENTS, Identity, Progress, RECORDS, State};
 use crate::stills::{self, Peak};
 use crate::time::Length;
 use gstanomaly::Error;
-use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::{VideoFrame, VideoFrames};
+use gstanomaly::methods::Anomaly;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -32,8 +35,8 @@ pub enum Outcome {
     Done(Box<State>),
     /// Another process is at it.
     Busy,
-    /// It was there when the audit began.
-    Gone,
+    /// It was there when the audit began, or what runs before have left of it cannot be used; with what is wrong.
+    Unread(Error),
 }
 
 /// What the audit of every video has in common.
@@ -48,61 +51,83 @@ pub struct Rules {
 /// Audits a video, or what a run before has left of it; its results lie in `folder`.
 ///
 /// # Errors
-/// If somebody wants to stop, nothing can be written, or the network fails. What is wrong with the video is no error of the audit.
+/// If somebody wants to stop, nothing can be written, or the network fails. What is wrong with the video, or with the results of a run
+/// before, is no error of the audit.
 pub fn audit(
     source: &Source,
     folder: &Path,
     rules: Rules,
-    cascade: &mut Cascade,
+    crew: &mut Crew,
     report: &mut Report<'_>,
 ) -> anyhow::Result<Outcome> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let Some(_lock) = settings::reserve(folder)? else { return Ok(Outcome::Busy) };
-    let identity = match Identity::of(&source.path) {
-        Ok(identity) => identity,
-        Err(error) => {
-            report.gone(&error);
-            return Ok(Outcome::Gone);
-        }
+    let before = Identity::of(&source.path).and_then(|identity| Ok((State::load(folder)?, identity)));
+    let (mut state, identity) = match before {
+        Ok(before) => before,
+        Err(error) => return Ok(unread(error, report)),
     };
-    let mut state = match State::load(folder)? {
-        Some(state) if state.identity == identity => state,
-        // It is another video than at that time, or has grown.
-        Some(_) => afresh(folder, source, identity)?,
-        None => State::new(source.path.to_string_lossy().into_owned(), identity),
-    };
+    // It may be another video than at that time, or have grown.
+    if state.as_ref().is_some_and(|state| state.identity != identity) {
+        afresh(folder, source, identity.clone())?;
+        state = None;
+    }
+    let state = state.unwrap_or_else(|| State::new(source.path.to_string_lossy().into_owned(), identity));
     if state.progress == Progress::Finished {
         report.known(&state);
         return Ok(Outcome::Done(Box::new(state)));
     }
-    state.progress = Progress::Started;
-    if let Some(peak) = state.tracker.peak() {
-        let path = folder.join(RECORDS);
-        let record = records::read(&path, state.inspected)?.nth(peak.record as usize).transpose()?;
-        let missing = || Error::file(&path, "holds no record of an event; remove its folder to audit anew");
-        state.tracker.resume(record.ok_or_else(missing)?.score);
-    }
-    let records = Writer::open(&folder.join(RECORDS), state.inspected)?;
-    let folder = folder.to_owned();
-    let mut audit =
-        Audit { path: &source.path, folder, rules, state, records, peak: None, unsaved: false, end: None };
-    audit.run(cascade, report)?;
+    let mut audit = match Audit::resume(&source.path, folder, rules, state) {
+        Ok(audit) => audit,
+        Err(error @ Error::File { .. }) => return Ok(unread(error, report)),
+        Err(error) => return Err(error.into()),
+    };
+    audit.run(crew, report)?;
     report.finished(&audit.state);
     Ok(Outcome::Done(Box::new(audit.state)))
 }
 
+fn unread(error: Error, report: &Report<'_>) -> Outcome {
+    report.unread(&error);
+    Outcome::Unread(error)
+}
+
 /// Removes what is left of another video.
-fn afresh(folder: &Path, source: &Source, identity: Identity) -> anyhow::Result<State> {
-    let state = State::new(source.path.to_string_lossy().into_owned(), identity);
+fn afresh(folder: &Path, source: &Source, identity: Identity) -> gstanomaly::Result<()> {
     // First of all: from here on the old results count no more.
-    state.save(folder)?;
+    State::new(source.path.to_string_lossy().into_owned(), identity).save(folder)?;
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
         let path = entry.map_err(|e| Error::io(folder, e))?.path();
         if path.extension().is_some_and(|extension| extension == "jpg") {
             std::fs::remove_file(&path).map_err(|e| Error::io(path, e))?;
         }
     }
-    Ok(state)
+    Ok(())
+}
+
+/// A frame on its way through, whose turn has not come yet.
+struct Passing {
+    number: u64,
+    /// In the video, in ns, if it has one.
+    time: Option<u64>,
+    /// How long it is shown, in ns.
+    length: Option<u64>,
+    damaged: bool,
+    /// Whether it was handed to the crew.
+    inspected: bool,
+}
+
+impl Passing {
+    /// Of a frame; runs before have seen the first `known` ones.
+    fn of(frame: &VideoFrame, rules: Rules, known: u64) -> Self {
+        Self {
+            number: frame.number,
+            time: frame.time.map(gst::ClockTime::nseconds),
+            length: frame.duration.map(gst::ClockTime::nseconds),
+            damaged: frame.damaged,
+            inspected: frame.number >= known && frame.number.is_multiple_of(rules.every),
+        }
+    }
 }
 
 struct Audit<'a> {
@@ -111,6 +136,7 @@ struct Audit<'a> {
     rules: Rules,
     state: State,
     records: Writer,
+    events: event_log::Writer,
     /// The worst frame of the event that goes on; none if it was saved by a run before.
     peak: Option<Peak>,
     /// Whether it is not on the disk yet.
@@ -119,81 +145,124 @@ struct Audit<'a> {
     end: Option<u64>,
 }
 
-impl Audit<'_> {
-    fn run(&mut self, cascade: &mut Cascade, report: &mut Report<'_>) -> anyhow::Result<()> {
-        report.started(&self.state);
-        let mut checkpoint = Instant::now();
-        let failure = match VideoFrames::open(self.path) {
-            Err(failure) => Some(failure),
-            Ok(mut frames) => loop {
-                if report.must_stop() {
-                    self.checkpoint()?;
-                    interrupt::check()?;
-                    return Err(Stopped.into());
-                }
-                match frames.next_frame() {
-                    Ok(Some(frame)) => {
-                        if frame.number == 0 {
-                            self.state.declared = frames.duration().map(gst::ClockTime::nseconds);
-                        }
-                        match self.take(frame, cascade, report) {
-                            Ok(()) => (),
-                            // A format that the network cannot be shown.
-                            Err(error) if error.downcast_ref().is_some_and(is_of_frame) => {
-                                break error.downcast().ok();
-                            }
-                            Err(error) => return Err(error),
-                        }
-                    }
-                    Ok(None) => break None,
-                    Err(failure) => break Some(failure),
-                }
-                if checkpoint.elapsed() >= CHECKPOINT {
-                    self.checkpoint()?;
-                    checkpoint = Instant::now();
-                }
-            },
-        };
-        self.finish(failure, report)
+impl<'a> Audit<'a> {
+    /// From where a run before has left it.
+    fn resume(path: &'a Path, folder: &Path, rules: Rules, mut state: State) -> gstanomaly::Result<Self> {
+        state.progress = Progress::Started;
+        let records = folder.join(RECORDS);
+        if let Some(peak) = state.tracker.peak() {
+            let record = records::read(&records, state.inspected)?.nth(peak.record as usize).transpose()?;
+            let missing =
+                || Error::file(&records, "holds no record of an event; remove its folder to audit anew");
+            state.tracker.resume(record.ok_or_else(missing)?.score);
+        }
+        let records = Writer::open(&records, state.inspected)?;
+        let events = event_log::Writer::open(&folder.join(EVENTS), state.event_bytes)?;
+        let folder = folder.to_owned();
+        Ok(Self { path, folder, rules, state, records, events, peak: None, unsaved: false, end: None })
     }
 
+    fn run(&mut self, crew: &mut Crew, report: &mut Report<'_>) -> anyhow::Result<()> {
+        report.started(&self.state);
+        let failure = self.watch(crew, report)?;
+        crew.discard()?;
+        if failure.is_none() {
+            let change = self.state.tracker.finish(self.state.end);
+            self.follow(change, report)?;
+        }
+        self.state.progress = if failure.is_some() { Progress::Failed } else { Progress::Finished };
+        self.state.problem = problem(&self.state, failure);
+        self.checkpoint()
+    }
+
+    /// Takes in all frames that there are; returns what kept it from seeing more.
+    fn watch(&mut self, crew: &mut Crew, report: &mut Report<'_>) -> anyhow::Result<Option<Error>> {
+        let mut frames = match VideoFrames::open(self.path) {
+            Ok(frames) => frames,
+            Err(failure) => return Ok(Some(failure)),
+        };
+        let known = self.state.frames;
+        let mut checkpoint = Instant::now();
+        let mut waiting = VecDeque::new();
+        let failure = loop {
+            if report.must_stop() {
+                crew.discard()?;
+                self.checkpoint()?;
+                interrupt::check()?;
+                return Err(Stopped.into());
+            }
+            let frame = match frames.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break None,
+                Err(failure) => break Some(failure),
+            };
+            if frame.number == 0 {
+                self.state.declared = frames.duration().map(gst::ClockTime::nseconds);
+            }
+            waiting.push_back(Passing::of(&frame, self.rules, known));
+            if waiting.back().is_some_and(|passing| passing.inspected) {
+                crew.send(frame)?;
+            }
+            while waiting.front().is_some_and(|next: &Passing| !next.inspected || crew.is_full())
+                && let Some(passing) = waiting.pop_front()
+            {
+                if let Some(failure) = self.take(&passing, crew, report)? {
+                    return Ok(Some(failure));
+                }
+            }
+            if checkpoint.elapsed() >= CHECKPOINT {
+                self.checkpoint()?;
+                checkpoint = Instant::now();
+            }
+        };
+        for passing in waiting {
+            if let Some(failure) = self.take(&passing, crew, report)? {
+                return Ok(Some(failure));
+            }
+        }
+        Ok(failure)
+    }
+
+    /// Takes in the next frame; returns what is wrong where the network cannot be shown such frames.
     fn take(
         &mut self,
-        frame: VideoFrame,
-        cascade: &mut Cascade,
+        passing: &Passing,
+        crew: &mut Crew,
         report: &mut Report<'_>,
-    ) -> anyhow::Result<()> {
-        let time = frame.time.map(gst::ClockTime::nseconds);
+    ) -> anyhow::Result<Option<Error>> {
         let before = self.end;
-        self.end = time.map(|time| time + frame.duration.map_or(0, gst::ClockTime::nseconds)).or(before);
+        self.end = passing.time.map(|time| time.saturating_add(passing.length.unwrap_or(0))).or(before);
         // A run before has seen it.
-        if frame.number < self.state.frames {
-            return Ok(());
+        if passing.number < self.state.frames {
+            return Ok(None);
         }
-        if let (Some(before), Some(time), Some(length)) = (before, time, frame.duration)
-            && time.saturating_sub(before) > GAP_TOLERANCE.max(2 * length.nseconds())
+        if let (Some(before), Some(time), Some(length)) = (before, passing.time, passing.length)
+            && time.saturating_sub(before) > GAP_TOLERANCE.max(length.saturating_mul(2))
         {
             self.state.gaps.push((before, time));
         }
-        self.state.damaged_frames += u64::from(frame.damaged);
-        if frame.number.is_multiple_of(self.rules.every) {
-            self.inspect(frame, time, cascade, report)?;
-        } else {
-            self.state.frames = frame.number + 1;
+        self.state.damaged_frames += u64::from(passing.damaged);
+        if passing.inspected {
+            let Inspected { frame, anomaly } = crew.receive()?;
+            match anomaly {
+                Ok(anomaly) => self.judge(frame, anomaly, passing.time, report)?,
+                Err(error @ Error::Frame(_)) => return Ok(Some(error)),
+                Err(error) => return Err(error.into()),
+            }
         }
+        self.state.frames = passing.number + 1;
         self.state.end = self.end;
         report.advanced(&self.state);
-        Ok(())
+        Ok(None)
     }
 
-    fn inspect(
+    fn judge(
         &mut self,
         frame: VideoFrame,
+        anomaly: Anomaly,
         time: Option<u64>,
-        cascade: &mut Cascade,
         report: &mut Report<'_>,
     ) -> anyhow::Result<()> {
-        let (anomaly, _) = cascade.inspect(&frame.info, &frame.frame()?)?;
         let mark = Mark { record: self.state.inspected, frame: frame.number, time };
         self.records.push(Record {
             frame: frame.number,
@@ -203,7 +272,6 @@ impl Audit<'_> {
             anomalous: anomaly.anomalous,
         })?;
         self.state.inspected += 1;
-        self.state.frames = frame.number + 1;
         let change = self.state.tracker.update(mark, &anomaly, self.rules.hold);
         if change == Change::Peak {
             (self.peak, self.unsaved) = (Some(Peak { frame, anomaly }), true);
@@ -224,6 +292,7 @@ impl Audit<'_> {
                 self.save_peak()?;
                 self.peak = None;
                 report.event(&self.state, self.number(), &event, &self.folder);
+                self.events.push(&event)?;
                 self.state.events.push(event);
             }
             Change::Dropped => {
@@ -245,22 +314,9 @@ impl Audit<'_> {
     fn checkpoint(&mut self) -> anyhow::Result<()> {
         self.save_peak()?;
         self.records.sync()?;
+        self.state.event_bytes = self.events.sync()?;
         Ok(self.state.save(&self.folder)?)
     }
-
-    fn finish(&mut self, failure: Option<Error>, report: &mut Report<'_>) -> anyhow::Result<()> {
-        if failure.is_none() {
-            let change = self.state.tracker.finish(self.state.end);
-            self.follow(change, report)?;
-        }
-        self.state.progress = if failure.is_some() { Progress::Failed } else { Progress::Finished };
-        self.state.problem = problem(&self.state, failure);
-        self.checkpoint()
-    }
-}
-
-fn is_of_frame(error: &Error) -> bool {
-    matches!(error, Error::Frame(_))
 }
 
 /// What is wrong with a video, in one line.

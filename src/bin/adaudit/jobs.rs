@@ -1,5 +1,6 @@
 //! Several videos at a time.
 
+use crate::crew::Crew;
 use crate::inspect::{self, Outcome, Rules};
 use crate::progress::{Board, Report};
 use crate::sources::Source;
@@ -24,15 +25,27 @@ pub struct Plan {
     pub options: ScoreOptions,
 }
 
+/// Cascades of one job; each has a network of its own in memory.
+const MOST_CASCADES: usize = 4;
+
 impl Plan {
-    /// A cascade for one of `jobs`.
-    fn cascade(&self, jobs: usize) -> gstanomaly::Result<Cascade> {
-        let threads = match (jobs, self.threads) {
-            (..=1, threads) => threads,
-            (jobs, 0) => (std::thread::available_parallelism().map_or(1, NonZero::get) / jobs).max(1),
-            (jobs, threads) => (threads / jobs).max(1),
+    /// How many cascades each of `jobs` has, and with how many threads each.
+    fn shares(&self, jobs: usize) -> (usize, usize) {
+        let threads = match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+            threads => threads,
         };
-        // Jobs that shared a network would wait for each other.
+        let threads = (threads / jobs.max(1)).max(1);
+        let cascades = match self.device {
+            Device::Cpu | Device::Auto => threads.min(MOST_CASCADES),
+            // A card is shared by nature.
+            _ => 1,
+        };
+        (cascades, threads / cascades)
+    }
+
+    fn cascade(&self, threads: usize) -> gstanomaly::Result<Cascade> {
+        // Cascades that shared a network would wait for each other.
         let network = self.bundle.own_network(self.device, threads)?;
         let mut cascade = Cascade::with_network(self.bundle.clone(), network);
         cascade.score_with(self.options.clone());
@@ -47,22 +60,28 @@ impl Plan {
         let jobs = self.jobs.min(sources.len());
         let next = AtomicUsize::new(0);
         let outcomes = Mutex::new(Vec::new());
+        let (cascades, threads) = self.shares(jobs);
         let work = |job: usize| -> anyhow::Result<()> {
-            let mut cascade = self.cascade(jobs)?;
-            loop {
-                let at = next.fetch_add(1, Ordering::SeqCst);
-                let Some(source) = sources.get(at) else { return Ok(()) };
-                let folder = videos.join(&source.key);
-                let mut report = Report::new(board, job, source);
-                let outcome = inspect::audit(source, &folder, self.rules, &mut cascade, &mut report)?;
-                outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((at, outcome));
-            }
+            let cascades = (0..cascades).map(|_| self.cascade(threads)).collect::<Result<_, _>>()?;
+            std::thread::scope(|scope| {
+                let mut crew = Crew::start(scope, cascades, threads)?;
+                loop {
+                    let at = next.fetch_add(1, Ordering::SeqCst);
+                    let Some(source) = sources.get(at) else { return Ok(()) };
+                    let folder = videos.join(&source.key);
+                    let mut report = Report::new(board, job, source);
+                    let outcome = inspect::audit(source, &folder, self.rules, &mut crew, &mut report)?;
+                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((at, outcome));
+                }
+            })
         };
         let failure = std::thread::scope(|scope| {
             let stopping = |job| {
+                // The others end, too, where this one has failed or panicked.
+                let stop = StopOnDrop(board);
                 let done = work(job);
-                if done.is_err() {
-                    board.stop();
+                if done.is_ok() {
+                    std::mem::forget(stop);
                 }
                 done
             };
@@ -85,6 +104,14 @@ impl Plan {
                 Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
             }
         }
+    }
+}
+
+struct StopOnDrop<'a>(&'a Board);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

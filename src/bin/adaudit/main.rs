@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod crew;
+mod event_log;
 mod events;
 mod inspect;
 mod jobs;
@@ -209,12 +211,25 @@ fn conclude(
 ) -> anyhow::Result<()> {
     let done = outcomes.iter().filter_map(|outcome| match outcome {
         Outcome::Done(state) => Some(&**state),
-        Outcome::Busy | Outcome::Gone => None,
+        Outcome::Busy | Outcome::Unread(_) => None,
     });
     let named = Totals::of(done);
     let busy = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Busy)).count();
-    let missing = missing + outcomes.len() - busy - named.videos;
-    let total = if arguments.no_report { named } else { results::write(folder, settings, threshold)? };
+    let mut missing = missing + outcomes.len() - busy - named.videos;
+    let total = if arguments.no_report {
+        named
+    } else {
+        let (total, errors) = results::write(folder, settings, threshold)?;
+        // Of the videos that were named it is said already.
+        let said = |error: &gstanomaly::Error| {
+            let same = |outcome: &Outcome| matches!(outcome, Outcome::Unread(e) if e.to_string() == error.to_string());
+            outcomes.iter().any(same)
+        };
+        let errors: Vec<gstanomaly::Error> = errors.into_iter().filter(|error| !said(error)).collect();
+        complain(&errors);
+        missing += errors.len();
+        total
+    };
     let damaged = if arguments.videos.is_empty() { total.damaged } else { named.damaged };
     let page = (!arguments.no_report).then(|| folder.join(results::PAGE));
     let (frames, seconds) = board.speed();

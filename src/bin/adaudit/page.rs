@@ -10,7 +10,7 @@ use crate::results::{Sink, Totals, Video};
 use crate::settings::Settings;
 use crate::stills;
 use crate::time::{Length, seconds};
-use crate::timeline::{HEIGHT, Timeline, WIDTH};
+use crate::timeline::{HEIGHT, Stretch, Timeline, WIDTH};
 use anyhow::Context;
 use askama::Template;
 use base64::Engine;
@@ -26,6 +26,8 @@ const STYLE: &str =
 const SIDE: u32 = 640;
 /// Quality of its JPEG.
 const QUALITY: u8 = 80;
+/// Events on the page; there is room for the worst. All of them are in the tables.
+const MOST_CARDS: usize = 2000;
 /// Limit of all pictures together, in bytes of the page; the worst events have theirs first.
 const MOST_PICTURE_BYTES: usize = 24_000_000;
 /// Stretches of all timelines together, and of one at most and at least.
@@ -44,7 +46,7 @@ struct Page<'a> {
     facts: Vec<(&'static str, String)>,
     lanes: Vec<Lane<'a>>,
     cards: Vec<Card<'a>>,
-    with_pictures: usize,
+    with_pictures: bool,
     width: f64,
     height: f64,
 }
@@ -55,8 +57,8 @@ struct Lane<'a> {
     name: String,
     length: String,
     timeline: Timeline,
-    /// The cards of its events, by their place in the gallery.
-    cards: Vec<usize>,
+    /// Its events that have a card, with the card's place in the gallery.
+    marks: Vec<(Stretch, usize)>,
 }
 
 /// An event.
@@ -74,15 +76,14 @@ struct Card<'a> {
     raw: f64,
     /// Normalised score in percent, for the gauge.
     percent: f64,
-    still: String,
-    overlay: String,
-    /// Data URLs.
-    pictures: Option<(String, String)>,
+    /// Files beside the page, if it has some.
+    stills: Option<[String; 2]>,
+    /// Data URLs of them.
+    pictures: Option<[String; 2]>,
 }
 
 impl<'a> Card<'a> {
     fn new(video: &'a Video, number: usize, event: &'a Event, peak: &'a Record) -> Self {
-        let (still, overlay) = stills::names(number);
         let time = |time: Option<u64>, frame: u64| match time {
             Some(time) => Length(time).to_string(),
             None => format!("frame {frame}"),
@@ -100,19 +101,18 @@ impl<'a> Card<'a> {
             normalized: format!("{:.3}", peak.normalized),
             raw: peak.score,
             percent: 100.0 * peak.normalized,
-            still: format!("{}/{still}", video.folder),
-            overlay: format!("{}/{overlay}", video.folder),
+            stills: Some(video.stills(number)).filter(|[still, _]| !still.is_empty()),
             pictures: None,
         }
     }
 
-    /// Puts the pictures in; returns their bytes in the page.
-    fn illustrate(&mut self) -> anyhow::Result<usize> {
-        let (still, overlay) = stills::names(self.number);
-        let pictures = (data_url(&self.video.file(&still))?, data_url(&self.video.file(&overlay))?);
-        let bytes = pictures.0.len() + pictures.1.len();
-        self.pictures = Some(pictures);
-        Ok(bytes)
+    /// Puts the pictures in; returns their bytes in the page. Somebody may have removed them.
+    fn illustrate(&mut self) -> usize {
+        let url = |name: String| data_url(&self.video.file(&name)).ok();
+        let pictures =
+            stills::names(self.number).and_then(|(still, overlay)| Some([url(still)?, url(overlay)?]));
+        self.pictures = pictures;
+        self.pictures.iter().flatten().map(String::len).sum()
     }
 }
 
@@ -143,15 +143,15 @@ pub fn write(
         .collect();
     // The worst first; what has the same score stays in the order of time.
     cards.sort_by(|a, b| b.raw.total_cmp(&a.raw));
+    cards.truncate(MOST_CARDS);
     let mut bytes = 0;
-    let mut with_pictures = 0;
     for card in &mut cards {
         if bytes >= MOST_PICTURE_BYTES {
             break;
         }
-        bytes += card.illustrate()?;
-        with_pictures += 1;
+        bytes += card.illustrate();
     }
+    let with_pictures = cards.iter().all(|card| card.pictures.is_some());
     let (all, most, least) = STRETCHES;
     let stretches = (all / videos.len().max(1)).clamp(least, most);
     let lanes = videos.iter().map(|video| Lane::new(video, stretches, &cards)).collect::<Result<_, _>>()?;
@@ -172,7 +172,7 @@ pub fn write(
         height: HEIGHT,
     };
     // Lanes with something to see come first.
-    page.lanes.sort_by_key(|lane| std::cmp::Reverse(lane.cards.len().min(1)));
+    page.lanes.sort_by_key(|lane| std::cmp::Reverse(lane.video.events.len().min(1)));
     Ok(page.write_into(out)?)
 }
 
@@ -181,12 +181,15 @@ impl<'a> Lane<'a> {
         let own = cards.iter().enumerate().filter(|(_, card)| std::ptr::eq(card.video, video));
         let mut places: Vec<(usize, usize)> = own.map(|(place, card)| (card.number, place)).collect();
         places.sort_unstable();
+        let timeline = Timeline::new(video, stretches)?;
+        let mark = |(number, place): (usize, usize)| Some((*timeline.events.get(number - 1)?, place));
+        let marks = places.into_iter().filter_map(mark).collect();
         Ok(Self {
             video,
             name: name(video),
             length: video.state.end.map_or_else(|| "length unknown".into(), |end| Length(end).to_string()),
-            timeline: Timeline::new(video, stretches)?,
-            cards: places.into_iter().map(|(_, place)| place).collect(),
+            timeline,
+            marks,
         })
     }
 }

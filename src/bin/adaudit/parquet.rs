@@ -3,7 +3,6 @@
 use crate::events::{Event, EventRegion};
 use crate::records::Record;
 use crate::results::{Sink, Video};
-use crate::stills;
 use crate::time::seconds;
 use ::parquet::basic::Compression;
 use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
@@ -126,8 +125,8 @@ pub fn events(videos: &[Video], out: Out<'_>) -> anyhow::Result<()> {
         })
         .collect();
     let text = |text: &str| ByteArray::from(text);
-    let still = |row: &Row| format!("{}/{}", row.video.folder, stills::names(row.number).0);
-    let overlay = |row: &Row| format!("{}/{}", row.video.folder, stills::names(row.number).1);
+    let still = |row: &Row| row.video.stills(row.number)[0].clone();
+    let overlay = |row: &Row| row.video.stills(row.number)[1].clone();
     let mut file = writer(EVENTS, out)?;
     for rows in rows.chunks(ROW_GROUP) {
         let mut columns = Columns(file.next_row_group()?);

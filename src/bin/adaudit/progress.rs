@@ -241,8 +241,8 @@ impl<'a> Report<'a> {
         self.tell_video(state);
     }
 
-    /// It cannot be found any more.
-    pub fn gone(&self, error: &gstanomaly::Error) {
+    /// It cannot be read any more, or what runs before have left of it cannot.
+    pub fn unread(&self, error: &gstanomaly::Error) {
         let mut work = self.board.work();
         work.before += self.source.bytes as f64;
         work.finished += 1;
@@ -283,7 +283,7 @@ impl<'a> Report<'a> {
     /// An event has ended; its number counts from 1.
     pub fn event(&self, state: &State, number: usize, event: &Event, folder: &Path) {
         self.board.work().events += 1;
-        let (still, overlay) = stills::names(number);
+        let (still, overlay) = stills::names(number).unzip();
         self.board.emit(&json!({
             "type": "event",
             "video": state.video,
@@ -293,8 +293,8 @@ impl<'a> Report<'a> {
             "peak": event.peak.time.map(seconds),
             "frames": event.frames(),
             "regions": event.regions,
-            "still": folder.join(still),
-            "overlay": folder.join(overlay),
+            "still": still.map(|name| folder.join(name)),
+            "overlay": overlay.map(|name| folder.join(name)),
         }));
     }
 
@@ -318,11 +318,20 @@ impl<'a> Report<'a> {
             "frames": state.frames,
             "inspected": state.inspected,
             "seconds": state.end.map(seconds),
-            "events": state.all_events().len(),
+            "events": state.count_events(),
             "problem": state.problem,
         }));
         if let Some(problem) = &state.problem {
             self.board.complain(&format!("{}: {problem}", state.video));
+        }
+        if state.count_events() > stills::MOST {
+            self.board.complain(&format!(
+                "{}: {} events, of which the first {} have stills; if most are no defects, the threshold is too low, or --hold or \
+                 --min-area would help",
+                state.video,
+                state.count_events(),
+                stills::MOST,
+            ));
         }
     }
 }

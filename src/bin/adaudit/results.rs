@@ -4,6 +4,7 @@ use crate::page;
 use crate::records::{self, Record};
 use crate::settings::{Folder, Settings};
 use crate::state::{Progress, RECORDS, State};
+use crate::stills;
 use crate::{parquet, table};
 use gstanomaly::evaluate::write_atomically;
 use gstanomaly::{Error, Result};
@@ -31,7 +32,7 @@ impl Video {
         let path = folder.videos().join(key);
         let state = State::load(&path)?.filter(|state| state.progress != Progress::Started);
         let Some(state) = state else { return Ok(None) };
-        let events = state.all_events();
+        let events = state.events.iter().cloned().chain(state.last_event()).collect();
         let mut video = Self { folder: format!("videos/{key}"), path, state, events, peaks: Vec::new() };
         // Events come in the order of time, and so do their peaks.
         let mut wanted = video.events.iter().map(|event| event.peak.record).peekable();
@@ -52,6 +53,12 @@ impl Video {
     /// If they cannot be read.
     pub fn records(&self) -> Result<impl Iterator<Item = Result<Record>> + use<>> {
         records::read(&self.path.join(RECORDS), self.state.inspected)
+    }
+
+    /// The files of the event of this number, as it was and with overlay, relative to the folder of the results; empty if it has none.
+    pub fn stills(&self, event: usize) -> [String; 2] {
+        let names = stills::names(event).map(|(still, overlay)| [still, overlay]);
+        names.map_or_else(Default::default, |names| names.map(|name| format!("{}/{name}", self.folder)))
     }
 
     /// A file in its folder, from here.
@@ -77,21 +84,22 @@ impl Totals {
         videos.fold(Self::default(), |sum, state| Self {
             videos: sum.videos + 1,
             length: sum.length + state.end.unwrap_or(0),
-            events: sum.events + state.all_events().len(),
+            events: sum.events + state.count_events(),
             damaged: sum.damaged + usize::from(state.problem.is_some()),
         })
     }
 }
 
-/// Writes tables and page of all the videos in the folder that are done with.
+/// Writes tables and page of all the videos in the folder that are done with; returns also what is wrong with the results of others,
+/// which are left out.
 ///
 /// The last of several processes to come here sees what all have done, since each has finished its videos before.
 ///
 /// # Errors
-/// If something cannot be read or written.
-pub fn write(folder: &Folder, settings: &Settings, threshold: f64) -> anyhow::Result<Totals> {
+/// If the folder cannot be read, or something cannot be written.
+pub fn write(folder: &Folder, settings: &Settings, threshold: f64) -> anyhow::Result<(Totals, Vec<Error>)> {
     let _lock = folder.lock()?;
-    let videos = load(folder)?;
+    let (videos, errors) = load(folder)?;
     let file = |name: &str, content: &dyn Fn(&mut dyn Sink) -> anyhow::Result<()>| -> anyhow::Result<()> {
         let path = folder.join(name);
         write_atomically(&path, |file| content(file).map_err(std::io::Error::other))
@@ -102,26 +110,29 @@ pub fn write(folder: &Folder, settings: &Settings, threshold: f64) -> anyhow::Re
     file("events.parquet", &|out| parquet::events(&videos, out))?;
     file("frames.parquet", &|out| parquet::frames(&videos, out))?;
     file(PAGE, &|out| page::write(&videos, settings, threshold, out))?;
-    Ok(Totals::of(videos.iter().map(|video| &video.state)))
+    Ok((Totals::of(videos.iter().map(|video| &video.state)), errors))
 }
 
 /// What tables are written to.
 pub trait Sink: Write + Send {}
 impl<W: Write + Send> Sink for W {}
 
-/// All videos that are done with, by name.
-fn load(folder: &Folder) -> Result<Vec<Video>> {
+/// All videos that are done with, by name, and what is wrong with the results of others.
+fn load(folder: &Folder) -> Result<(Vec<Video>, Vec<Error>)> {
     let path = folder.videos();
     let entries = match std::fs::read_dir(&path) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Default::default()),
         Err(e) => return Err(Error::io(path, e)),
     };
-    let mut videos = Vec::new();
+    let (mut videos, mut errors) = (Vec::new(), Vec::new());
     for entry in entries {
         let key = entry.map_err(|e| Error::io(&path, e))?.file_name();
-        videos.extend(Video::load(folder, &key.to_string_lossy())?);
+        match Video::load(folder, &key.to_string_lossy()) {
+            Ok(video) => videos.extend(video),
+            Err(error) => errors.push(error),
+        }
     }
     videos.sort_by(|a, b| (&a.state.video, &a.folder).cmp(&(&b.state.video, &b.folder)));
-    Ok(videos)
+    Ok((videos, errors))
 }

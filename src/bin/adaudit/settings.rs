@@ -39,7 +39,7 @@ pub struct Settings {
 
 impl Settings {
     /// Version of the layout of the folder.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// In which way they differ from those that a folder was made with, if they do.
     fn difference(&self, old: &Self) -> Option<String> {
@@ -80,8 +80,12 @@ impl Folder {
     pub fn open(path: &Path, settings: &Settings) -> anyhow::Result<Self> {
         std::fs::create_dir_all(path).map_err(|e| Error::io(path, e))?;
         let folder = Self(path.to_owned());
-        let _lock = folder.lock()?;
         let file = path.join(SETTINGS);
+        if !file.exists() {
+            // Before anything is put there, the lock as well.
+            folder.check_empty()?;
+        }
+        let _lock = folder.lock()?;
         match std::fs::read(&file) {
             Ok(text) => {
                 let old: Settings = serde_json::from_slice(&text)
@@ -136,7 +140,14 @@ impl Folder {
     /// If the folder cannot be written to.
     pub fn lock(&self) -> anyhow::Result<Lock> {
         let file = lock_file(&self.0)?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|e| Error::io(self.0.join(LOCK), e.into()))?;
+        let failed = |e: rustix::io::Errno| Error::io(self.0.join(LOCK), e.into());
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                eprintln!("adaudit: {}: waiting for another adaudit to write its report", self.0.display());
+                flock(&file, FlockOperation::LockExclusive).map_err(failed)?;
+            }
+            done => done.map_err(failed)?,
+        }
         remove_unfinished(&self.0)?;
         Ok(Lock(file))
     }

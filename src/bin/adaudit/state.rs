@@ -3,6 +3,7 @@
 //! One small file, replaced atomically; everything that it counts is on the disk before. A kill at any moment leaves the state before
 //! or the state after, and what was written since the one before is written again.
 
+use crate::event_log;
 use crate::events::{Change, Event, Tracker};
 use gstanomaly::evaluate::write_atomically;
 use gstanomaly::{Error, Result};
@@ -15,6 +16,8 @@ use std::time::UNIX_EPOCH;
 pub const STATE: &str = "state.json";
 /// The records' file name in the video's folder.
 pub const RECORDS: &str = "frames.bin";
+/// The file name of the events that have ended in the video's folder.
+pub const EVENTS: &str = "events.jsonl";
 
 /// What tells a file from what was there before under its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +54,7 @@ pub enum Progress {
 /// Times of the video between which it has no frames, in ns.
 pub type Gap = (u64, u64);
 
-/// Everything about a video but its records and stills.
+/// Everything about a video but its records and stills; the events are in a file of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The video, as it was named.
@@ -73,7 +76,10 @@ pub struct State {
     /// Where its last frame ends, in ns.
     pub end: Option<u64>,
     /// The events that have ended.
+    #[serde(skip)]
     pub events: Vec<Event>,
+    /// The bytes that they have in their file.
+    pub event_bytes: u64,
     pub tracker: Tracker,
 }
 
@@ -92,17 +98,22 @@ impl State {
             declared: None,
             end: None,
             events: Vec::new(),
+            event_bytes: 0,
             tracker: Tracker::default(),
         }
     }
 
-    /// All events, with one that went on where the video ended with an error.
-    pub fn all_events(&self) -> Vec<Event> {
-        let mut events = self.events.clone();
-        if let Change::Ended(event) = self.tracker.clone().finish(self.end) {
-            events.push(event);
+    /// The event that went on where the video ended with an error.
+    pub fn last_event(&self) -> Option<Event> {
+        match self.tracker.clone().finish(self.end) {
+            Change::Ended(event) => Some(event),
+            Change::None | Change::Peak | Change::Dropped => None,
         }
-        events
+    }
+
+    /// Events, with one that went on where the video ended with an error.
+    pub fn count_events(&self) -> usize {
+        self.events.len() + usize::from(self.last_event().is_some())
     }
 
     /// How much of the video was seen, 0 to 1, by its declared length.
@@ -125,7 +136,9 @@ impl State {
             Err(e) => return Err(Error::io(path, e)),
         };
         let damaged = |e| Error::file(&path, format!("{e}; remove its folder to audit the video anew"));
-        serde_json::from_slice(&text).map(Some).map_err(damaged)
+        let mut state: Self = serde_json::from_slice(&text).map_err(damaged)?;
+        state.events = event_log::read(&folder.join(EVENTS), state.event_bytes)?;
+        Ok(Some(state))
     }
 
     /// Replaces the state in a video's folder.

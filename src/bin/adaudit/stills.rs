@@ -14,9 +14,12 @@ const OUTLINE: Rgb<u8> = Rgb([217, 93, 57]);
 /// An outline has one pixel for so many of the image's longer side, and two at least.
 const PIXELS_PER_OUTLINE: u32 = 320;
 
-/// The file names of the stills of a video's event, counted from 1.
-pub fn names(event: usize) -> (String, String) {
-    (format!("{event:04}.jpg"), format!("{event:04}-overlay.jpg"))
+/// The first so many events of a video have stills. Where there are more, somebody has to look at the threshold and not at them.
+pub const MOST: usize = 1000;
+
+/// The file names of the stills of a video's event, counted from 1; none if it is beyond [`MOST`].
+pub fn names(event: usize) -> Option<(String, String)> {
+    (event <= MOST).then(|| (format!("{event:04}.jpg"), format!("{event:04}-overlay.jpg")))
 }
 
 /// The worst frame so far of an event, until it has ended.
@@ -27,13 +30,13 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// Writes the stills of the event of this number into the folder of its video.
+    /// Writes the stills of the event of this number into the folder of its video, if it has some.
     ///
     /// # Errors
     /// If the frame cannot be converted, or a file cannot be written.
     pub fn save(&self, folder: &Path, event: usize) -> anyhow::Result<()> {
+        let Some((plain, marked)) = names(event) else { return Ok(()) };
         let mut image = overlay::to_rgb(&self.frame.info, &self.frame.frame()?)?;
-        let (plain, marked) = names(event);
         write(&folder.join(plain), &image)?;
         overlay::draw(&mut image, &self.anomaly)?;
         outline(&mut image, &self.anomaly);
@@ -46,7 +49,7 @@ impl Peak {
 /// # Errors
 /// If a file is there and cannot be removed.
 pub fn remove(folder: &Path, event: usize) -> anyhow::Result<()> {
-    let (plain, marked) = names(event);
+    let Some((plain, marked)) = names(event) else { return Ok(()) };
     for path in [folder.join(plain), folder.join(marked)] {
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -1,7 +1,6 @@
 //! Events and videos as CSV.
 
 use crate::results::{Sink, Video};
-use crate::stills;
 use crate::time::seconds;
 
 /// A cell of a time that may not be known.
@@ -30,7 +29,7 @@ pub fn events(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
     ])?;
     for video in videos {
         for (i, (event, peak)) in video.events.iter().zip(&video.peaks).enumerate() {
-            let (still, overlay) = stills::names(i + 1);
+            let [still, overlay] = video.stills(i + 1);
             table.write_record([
                 video.state.video.as_str(),
                 &(i + 1).to_string(),
@@ -44,8 +43,8 @@ pub fn events(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
                 &event.peak.frame.to_string(),
                 &event.frames().to_string(),
                 &serde_json::to_string(&event.regions)?,
-                &format!("{}/{still}", video.folder),
-                &format!("{}/{overlay}", video.folder),
+                &still,
+                &overlay,
             ])?;
         }
     }

@@ -208,5 +208,7 @@ pub fn write_atomically(
     let file = writer.into_inner().map_err(|error| error.into_error())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
+    // So that a power cut does not bring back the old one; where folders can't be synced that is up to the file system.
+    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
