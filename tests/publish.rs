@@ -269,6 +269,26 @@ fn a_file_that_somebody_moves_or_removes_is_begun_anew() {
 }
 
 #[test]
+fn a_file_that_somebody_copies_and_empties_goes_on_at_its_beginning() {
+    for format in ["json-lines", "json"] {
+        let (_folder, path) = file("results.json");
+        let line = publishing(&format!("{} file-format={format}", to(&path)));
+        (0..3).for_each(|number| line.push(good(number)));
+        wait_until("three messages", || counts(&line).0 == 3);
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+        line.push(good(3));
+        line.drain();
+        line.pipeline.set_state(gst::State::Null).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let found = match format {
+            "json" => serde_json::from_slice::<Vec<Value>>(&bytes).unwrap(),
+            _ => read(&path),
+        };
+        assert_eq!(frames(&found), [3], "{format}");
+    }
+}
+
+#[test]
 fn two_elements_cant_write_one_file() {
     let (_folder, path) = file("results.jsonl");
     let _first = publishing(&to(&path));

@@ -91,11 +91,13 @@ impl Config {
             .ok_or_else(|| Error::Setting("address is not set; give the broker's HOST:PORT".into()))?;
         let topic = given(&self.topic, topic)
             .ok_or_else(|| Error::Setting("topic is not set; give the topic of the messages".into()))?;
+        let read = |tls: bool| -> Result<Vec<(Address, bool)>> {
+            address.split(',').map(|address| scheme.parse(address, tls)).collect()
+        };
         let wanted = self.tls.unwrap_or(false);
-        let read: Vec<(Address, bool)> =
-            address.split(',').map(|address| scheme.parse(address, wanted)).collect::<Result<_>>()?;
-        let secure = wanted || read.iter().any(|(_, secure)| *secure);
-        let addresses: Vec<Address> = read.into_iter().map(|(address, _)| address).collect();
+        let secure = wanted || read(wanted)?.iter().any(|(_, secure)| *secure);
+        // Once more: what one address asks for holds for all, and for the ports that they do not name.
+        let addresses: Vec<Address> = read(secure)?.into_iter().map(|(address, _)| address).collect();
         if secure && let Some(number) = addresses.iter().find(|address| address.host.contains(':')) {
             return Err(Error::Setting(format!(
                 "address '{number}': with TLS an IPv6 broker must be given by its name"
@@ -139,6 +141,27 @@ impl Config {
             (None, None) => Ok(None),
             (Some(name), password) => Ok(Some((name.clone(), password.clone().unwrap_or_default()))),
             (None, Some(_)) => Err(Error::Setting("there is a password, but no username".into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KAFKA: Scheme = Scheme { plain: &["kafka"], secure: &["kafkas"], port: 9092, secure_port: 9093 };
+
+    #[test]
+    fn tls_that_one_address_asks_for_holds_for_all() {
+        for (addresses, expected) in [
+            ("kafkas://a,b,c:1", ["a:9093", "b:9093", "c:1"]),
+            ("a,kafkas://b,c:1", ["a:9093", "b:9093", "c:1"]),
+            ("a,b:2,c", ["a:9092", "b:2", "c:9092"]),
+        ] {
+            let endpoint = Config::default().endpoint(&KAFKA, Some(addresses), Some("topic")).unwrap();
+            let found: Vec<String> = endpoint.addresses.iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected);
+            assert_eq!(endpoint.tls.is_some(), addresses.contains("kafkas"));
         }
     }
 }

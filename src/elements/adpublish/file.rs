@@ -138,18 +138,17 @@ fn deliver(queue: &Queue, mut report: Report, mut target: impl Target) {
             sync_due = Instant::now() + SYNC_INTERVAL;
         }
         if unsynced > 0 && (queue.hurried() || Instant::now() >= sync_due) {
-            settle(queue, &mut report, &mut target, &mut unsynced);
-        }
-        match written {
-            Ok(true) => {
-                backoff.reset();
-                report.well(|| format!("writing to {}", target.name()));
-            }
-            Ok(false) => (),
-            Err(e) => {
-                report.fail(format!("{}: {e}; messages wait, and the oldest are dropped", target.name()));
+            if !settle(queue, &mut report, &mut target, &mut unsynced) {
                 queue.pause(backoff.next());
+                continue;
             }
+            // Not before: what was written may still fail to reach the disk.
+            backoff.reset();
+            report.well(|| format!("writing to {}", target.name()));
+        }
+        if let Err(e) = written {
+            report.fail(format!("{}: {e}; messages wait, and the oldest are dropped", target.name()));
+            queue.pause(backoff.next());
         }
     }
     settle(queue, &mut report, &mut target, &mut unsynced);
@@ -158,10 +157,9 @@ fn deliver(queue: &Queue, mut report: Report, mut target: impl Target) {
     }
 }
 
-/// Writes what waits; true if there was something.
-fn write(queue: &Queue, target: &mut impl Target, unsynced: &mut usize) -> io::Result<bool> {
+/// Writes what waits.
+fn write(queue: &Queue, target: &mut impl Target, unsynced: &mut usize) -> io::Result<()> {
     target.ready()?;
-    let before = *unsynced;
     while let Some(message) = queue.take() {
         if let Err(e) = target.append(&message.json) {
             queue.put_back(std::iter::once(message));
@@ -172,18 +170,22 @@ fn write(queue: &Queue, target: &mut impl Target, unsynced: &mut usize) -> io::R
             break;
         }
     }
-    Ok(*unsynced > before)
+    Ok(())
 }
 
-/// Makes what was written last, and counts it.
-fn settle(queue: &Queue, report: &mut Report, target: &mut impl Target, unsynced: &mut usize) {
+/// Makes what was written last, and counts it; false if that fails.
+fn settle(queue: &Queue, report: &mut Report, target: &mut impl Target, unsynced: &mut usize) -> bool {
     let count = std::mem::take(unsynced);
     match target.sync() {
-        Ok(()) => queue.publish(count),
+        Ok(()) => {
+            queue.publish(count);
+            true
+        }
         Err(e) => {
             // What the system could not put on the disk it may have thrown away; it can't be asked a second time.
             queue.give_up(count);
             report.fail(format!("{}: {e}; {count} messages may be missing", target.name()));
+            false
         }
     }
 }

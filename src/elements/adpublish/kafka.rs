@@ -66,7 +66,6 @@ impl Client for Kafka {
             Some(Ok(Err(trouble))) => return Err(format!("Kafka broker {name}: {trouble}")),
             Some(Ok(Ok(partition))) => partition,
         };
-        report.well(|| format!("connected to the Kafka broker {name}"));
         self.send(&partition, queue, report)
             .await
             .map_err(|trouble| format!("Kafka broker {name}: {trouble}"))
@@ -117,10 +116,15 @@ impl Kafka {
         report: &mut Report,
     ) -> Result<(), String> {
         let mut most = BATCH;
+        // When a message was acknowledged or none waits to be: that the broker lets us in says little.
+        let well = |report: &mut Report| {
+            report.well(|| format!("delivering to the Kafka broker {}", self.endpoint.name()));
+        };
         loop {
             let listener = queue.listen();
             let batch = take(queue, most);
             if batch.is_empty() {
+                well(report);
                 if queue.done() {
                     return Ok(());
                 }
@@ -129,7 +133,10 @@ impl Kafka {
             }
             let records = batch.iter().map(|message| self.record(message)).collect();
             match timeout(ACKNOWLEDGE_LIMIT, partition.produce(records, Compression::NoCompression)).await {
-                Ok(Ok(_)) => queue.publish(batch.len()),
+                Ok(Ok(_)) => {
+                    queue.publish(batch.len());
+                    well(report);
+                }
                 Ok(Err(e)) if too_large(&e) && batch.len() > 1 => {
                     most = 1;
                     queue.put_back(batch.into_iter());

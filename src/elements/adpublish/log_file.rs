@@ -167,11 +167,24 @@ impl LogFile {
         self.begin()
     }
 
-    /// Begins anew if the file is no longer where it was: moved or removed by somebody.
+    /// Begins anew if the file is no longer where it was, moved or removed by somebody, or goes on at its beginning if somebody has
+    /// copied and emptied it.
     pub(super) fn follow(&mut self) -> io::Result<()> {
         let ours = self.file.metadata()?;
         match std::fs::metadata(&self.path) {
-            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return Ok(()),
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
+                if ours.len() < self.length {
+                    self.opened = Instant::now();
+                    self.length = match self.framing.format {
+                        FileFormat::JsonLines => ours.len(),
+                        // What may have come after that is no array.
+                        FileFormat::Json => 0,
+                    };
+                    self.framing = Framing::new(self.framing.format);
+                    self.cut()?;
+                }
+                return Ok(());
+            }
             Ok(_) => (),
             Err(e) if e.kind() == io::ErrorKind::NotFound => (),
             Err(e) => return Err(e),
@@ -202,8 +215,8 @@ impl LogFile {
 /// Opens the file for adding to it, as the only one; returns its length, too.
 fn open(path: &Path) -> Result<(File, u64)> {
     let mut options = OpenOptions::new();
-    // A named pipe that nobody reads would hold us up.
-    options.read(true).write(true).create(true).custom_flags(libc::O_NONBLOCK);
+    // At its end wherever that is by then, should somebody empty the file. A named pipe that nobody reads would hold us up.
+    options.read(true).append(true).create(true).custom_flags(libc::O_NONBLOCK);
     let mut file = options.open(path).map_err(|e| Error::io(path, e))?;
     let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
     if !metadata.is_file() {

@@ -101,22 +101,26 @@ impl Client for Mqtt {
                 return Err(format!("MQTT broker {name}: does not answer within {CONNECT_LIMIT:?}"));
             }
             Some(Ok(Err(e))) => return Err(explain(&name, &e)),
-            Some(Ok(Ok(_))) => report.well(|| format!("connected to the MQTT broker {name}")),
+            Some(Ok(Ok(_))) => (),
         }
         let mut sent = VecDeque::new();
-        let result = exchange(&self.endpoint.topic, &client, connection, queue, &mut sent).await;
+        let well = || report.well(|| format!("delivering to the MQTT broker {name}"));
+        let result = exchange(&self.endpoint.topic, &client, connection, queue, &mut sent, well).await;
         queue.put_back(sent.into_iter().map(|sent: Sent| sent.message));
         result.map_err(|trouble| format!("MQTT broker {name}: {trouble}"))
     }
 }
 
 /// Hands messages over and waits for their acknowledgements until the queue is done; what is left in `sent` on failure has none.
+///
+/// `well` is called when a message was acknowledged or none waits to be: that the broker lets us in says little.
 async fn exchange(
     topic: &str,
     client: &AsyncClient,
     connection: EventLoop,
     queue: &Queue,
     sent: &mut VecDeque<Sent>,
+    mut well: impl FnMut(),
 ) -> Result<(), String> {
     let (events, mut coming) = mpsc::channel(WINDOW.into());
     let mut tasks = JoinSet::new();
@@ -134,6 +138,9 @@ async fn exchange(
             sent.push_back(Sent { message, packet: None });
             handed.map_err(|e| e.to_string())?;
         }
+        if sent.is_empty() {
+            well();
+        }
         if sent.is_empty() && queue.done() {
             // The broker may be gone; it was given what there was.
             let _ = timeout(FAREWELL, farewell(client, &mut coming)).await;
@@ -150,6 +157,7 @@ async fn exchange(
                     if let Some(place) = sent.iter().position(|sent| sent.packet == Some(ack.pkid)) {
                         sent.remove(place);
                         queue.publish(1);
+                        well();
                         progress = Instant::now();
                     }
                 }
