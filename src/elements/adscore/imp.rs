@@ -250,6 +250,10 @@ impl AdScore {
         }
         let (anomalous, changed) = stream.decision.update(meta.anomalous, settings.hold);
         meta.anomalous = anomalous;
+        if !anomalous {
+            // A disturbance that is too short to count is not to be drawn or acted upon either.
+            meta.regions.clear();
+        }
         let state = match (changed, anomalous) {
             (true, true) => Transition::Enter,
             (true, false) => Transition::Leave,

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const PREFIX: &str = "anomaly-";
 /// Files that are being written. One that is there at the start was left by a crash.
 const UNFINISHED: (&str, &str) = (".anomaly-", ".tmp");
+/// End of the file that is written last.
+const COMPLETING: &str = ".json";
 /// Held as long as the folder is in use, since two writers would not see each other's sizes and numbers.
 const LOCK: &str = ".anomaly-lock";
 /// How long a writer before us may need to end.
@@ -79,6 +81,10 @@ impl Folder {
                 self.bytes += data.len();
                 self.records.entry(number).or_default().push(Part { name, bytes: data.len() });
             }
+        }
+        // The part that makes a record complete is the last one, which goes first.
+        for parts in self.records.values_mut() {
+            parts.sort_by_key(|part| part.name.ends_with(COMPLETING));
         }
         Ok(())
     }
@@ -155,7 +161,10 @@ fn lock(path: &Path) -> Result<File> {
                 std::thread::sleep(Duration::from_millis(10));
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(Error::file(path, "another adscore writes here; give each a folder of its own"));
+                return Err(Error::file(
+                    path,
+                    "another adscore writes here, or has just stopped and is not done with it; give each a folder of its own",
+                ));
             }
             // Some network file systems have no locks, and their folders are good enough all the same.
             _ => return Ok(file),
