@@ -23,8 +23,9 @@ from pathlib import Path
 import ray
 
 PR_SET_PDEATHSIG = 1
-# Before a video that another task still holds is asked for again.
-PAUSE_SECONDS = 2
+# Before a video that another task still holds is asked for again. On NFS, the lock of a machine that is gone is held for a minute
+# and a half: with the default of the retries a task waits longer than that.
+PAUSE_SECONDS = 20
 
 
 class AuditFailed(Exception):
@@ -46,11 +47,10 @@ def audit(command, video):
         text=True,
         preexec_fn=die_with_parent,
     )
-    lines = [json.loads(line) for line in run.stdout.splitlines()]
     if run.returncode != 0:
         time.sleep(PAUSE_SECONDS)
         raise AuditFailed(f"{video}: adaudit ended with {run.returncode}: {run.stderr.strip()[-2000:]}")
-    return lines[-1]
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 def main():
@@ -59,7 +59,7 @@ def main():
     parser.add_argument("--out", required=True, type=Path, help="folder for the results, on all machines the same")
     parser.add_argument("--address", default="auto", help="the cluster (default: the one of this machine)")
     parser.add_argument("--threads", default=2, type=int, help="threads of a task, and the CPUs that it reserves (2)")
-    parser.add_argument("--retries", default=3, type=int, help="how often a task is tried again (3)")
+    parser.add_argument("--retries", default=8, type=int, help="how often a task is tried again (8)")
     parser.add_argument("--adaudit", default=shutil.which("adaudit"), help="the program (default: that on the PATH)")
     parser.add_argument("--option", action="append", default=[], help="another argument for adaudit, such as --option=--every=5")
     parser.add_argument("video", nargs="+", type=Path)
