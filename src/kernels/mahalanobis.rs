@@ -5,12 +5,14 @@
 //! vectors that are compared with it.
 
 use super::parallel;
-use super::simd::wide;
+use super::simd::{prefetch_for_later, wide};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
 /// Rows of a factor whose values lie side by side.
 const BLOCK: usize = 8;
+/// Values of the next factor that are asked for at a time.
+const AHEAD: usize = 64;
 /// Vectors that are compared with a Gaussian at a time.
 const VECTORS: usize = 4;
 
@@ -193,11 +195,12 @@ impl Part<'_> {
             for dy in offsets.clone() {
                 places.extend(offsets.clone().filter_map(|dx| gaussians.place(y - dy, x - dx)));
             }
-            let factor = &gaussians.factors[other * packed_len(d)..][..packed_len(d)];
+            let (factor, later) = gaussians.factors[other * packed_len(d)..].split_at(packed_len(d));
+            let later = &later[..later.len().min(packed_len(d))];
             let mean = &gaussians.means[other * d..][..d];
             for places in places.chunks(VECTORS) {
-                // A short group repeats its last vector.
-                for v in 0..VECTORS {
+                // A short group repeats its last vector, unless it is one alone.
+                for v in 0..if places.len() == 1 { 1 } else { VECTORS } {
                     let vector = &features[places[v.min(places.len() - 1)] * d..][..d];
                     for (c, (x, mean)) in vector.iter().zip(mean).enumerate() {
                         centred[c * VECTORS + v] = x - mean;
@@ -205,9 +208,9 @@ impl Part<'_> {
                 }
                 let mut squares = [0.0; VECTORS];
                 if places.len() == 1 {
-                    square(factor, centred, &mut squares);
+                    square(factor, later, centred, &mut squares);
                 } else {
-                    squares_of_four(factor, centred, &mut squares);
+                    squares_of_four(factor, later, centred, &mut squares);
                 }
                 for (&place, square) in places.iter().zip(squares) {
                     let value = &mut found[place - first * width];
@@ -220,27 +223,43 @@ impl Part<'_> {
 }
 
 wide! {
-    /// The squared lengths of the factor's products with four vectors, `[channels, 4]`.
-    fn squares_of_four(factor: &[f32], centred: &[f32], squares: &mut [f32; VECTORS]) {
+    /// The squared lengths of the factor's products with four vectors, `[channels, 4]`. The factor `later` is asked for from memory
+    /// meanwhile, bit by bit: the processor's own foresight ends with each page of 4 KB.
+    fn squares_of_four(factor: &[f32], later: &[f32], centred: &[f32], squares: &mut [f32; VECTORS]) {
         let (vectors, _) = centred.as_chunks::<VECTORS>();
         let (columns, _) = factor.as_chunks::<BLOCK>();
+        let mut later = later.chunks(AHEAD);
         let mut total = [[0f32; BLOCK]; VECTORS];
         let mut rest = columns;
         for block in 0..vectors.len().div_ceil(BLOCK) {
             let (columns, below) = rest.split_at(((block + 1) * BLOCK).min(vectors.len()));
             rest = below;
-            let [mut a, mut b, mut c, mut d] = [[0f32; BLOCK]; VECTORS];
-            for (column, vector) in columns.iter().zip(vectors) {
-                for lane in 0..BLOCK {
-                    a[lane] += column[lane] * vector[0];
-                    b[lane] += column[lane] * vector[1];
-                    c[lane] += column[lane] * vector[2];
-                    d[lane] += column[lane] * vector[3];
+            // Two sums for each vector, of the columns with even and with odd numbers, so that none waits for the last.
+            let mut sums = [[[0f32; BLOCK]; VECTORS]; 2];
+            for (columns, vectors) in columns.chunks(AHEAD / BLOCK).zip(vectors.chunks(AHEAD / BLOCK)) {
+                prefetch_for_later(later.next().unwrap_or_default());
+                let ((columns, last), (vectors, last_vector)) = (columns.as_chunks::<2>(), vectors.as_chunks::<2>());
+                for (columns, vectors) in columns.iter().zip(vectors) {
+                    for ((sums, column), vector) in sums.iter_mut().zip(columns).zip(vectors) {
+                        for (sums, value) in sums.iter_mut().zip(vector) {
+                            for lane in 0..BLOCK {
+                                sums[lane] += column[lane] * value;
+                            }
+                        }
+                    }
+                }
+                for (column, vector) in last.iter().zip(last_vector) {
+                    for (sums, value) in sums[0].iter_mut().zip(vector) {
+                        for lane in 0..BLOCK {
+                            sums[lane] += column[lane] * value;
+                        }
+                    }
                 }
             }
-            for (total, sums) in total.iter_mut().zip([a, b, c, d]) {
-                for (total, sum) in total.iter_mut().zip(sums) {
-                    *total += sum * sum;
+            let [even, odd] = sums;
+            for ((total, even), odd) in total.iter_mut().zip(even).zip(odd) {
+                for ((total, even), odd) in total.iter_mut().zip(even).zip(odd) {
+                    *total += (even + odd) * (even + odd);
                 }
             }
         }
@@ -252,9 +271,10 @@ wide! {
 
 wide! {
     /// The same for the first of the vectors alone.
-    fn square(factor: &[f32], centred: &[f32], squares: &mut [f32; VECTORS]) {
+    fn square(factor: &[f32], later: &[f32], centred: &[f32], squares: &mut [f32; VECTORS]) {
         let (vectors, _) = centred.as_chunks::<VECTORS>();
         let (columns, _) = factor.as_chunks::<BLOCK>();
+        let mut later = later.chunks(VECTORS * BLOCK);
         let mut total = [0f32; BLOCK];
         let mut rest = columns;
         for block in 0..vectors.len().div_ceil(BLOCK) {
@@ -265,6 +285,7 @@ wide! {
             let ((columns, columns_rest), (vectors, vectors_rest)) =
                 (columns.as_chunks::<VECTORS>(), vectors.as_chunks::<VECTORS>());
             for (columns, vectors) in columns.iter().zip(vectors) {
+                prefetch_for_later(later.next().unwrap_or_default());
                 for ((sum, column), vector) in sums.iter_mut().zip(columns).zip(vectors) {
                     for lane in 0..BLOCK {
                         sum[lane] += column[lane] * vector[0];

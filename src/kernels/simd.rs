@@ -41,10 +41,12 @@ pub fn prefetch<E>(values: &[E]) {
 }
 
 /// The same for what is used so much later that it would only push other values out of the nearest cache.
-#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub fn prefetch_for_later<E>(values: &[E]) {
+    #[cfg(target_arch = "x86_64")]
     ask::<E, { std::arch::x86_64::_MM_HINT_T1 }>(values);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
 }
 
 #[cfg(target_arch = "x86_64")]
