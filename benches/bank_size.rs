@@ -25,6 +25,7 @@ use gstanomaly::network::{Device, FeatureExtractor};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use plotters::prelude::*;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -222,7 +223,10 @@ fn milliseconds(frames: &[Vec<f32>], rounds: usize, mut work: impl FnMut(&[f32])
 
 /// The index of `rows`, from a run before if there is one.
 fn kept_links(folder: &Path, rows: &[f16], settings: &Index) -> Vec<u32> {
-    let file = folder.join(format!("links-{}.bin", rows.len() / DIMENSION));
+    // By the rows themselves: another BENCH_ROWS draws others.
+    let mut hasher = DefaultHasher::new();
+    bytemuck::cast_slice::<_, u8>(rows).hash(&mut hasher);
+    let file = folder.join(format!("links-{}-{:016x}.bin", rows.len() / DIMENSION, hasher.finish()));
     if let Ok(bytes) = std::fs::read(&file) {
         return bytes.as_chunks::<4>().0.iter().map(|&link| u32::from_le_bytes(link)).collect();
     }
