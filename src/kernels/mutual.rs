@@ -16,6 +16,8 @@ use std::sync::{Mutex, PoisonError};
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod whole;
 
 /// A comparison of a query, `[height, width, channels]`, with templates, `[height, width, channels, templates]`.
 #[derive(Debug)]
@@ -232,6 +234,9 @@ const ROWS: usize = 2;
 fn fastest<E: Element>() -> Kernel<E> {
     #[cfg(target_arch = "x86_64")]
     {
+        if E::HALF && super::simd::has_avx512_vnni() {
+            return whole::band;
+        }
         if super::simd::has_avx512() {
             return lanes::band_avx512;
         }

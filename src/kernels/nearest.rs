@@ -79,7 +79,7 @@ impl Instructions {
             if super::simd::has_avx2() {
                 available.push(Self::Avx2);
             }
-            if super::simd::has_avx512() && is_x86_feature_detected!("avx512vnni") {
+            if super::simd::has_avx512_vnni() {
                 available.push(Self::Avx512Vnni);
             }
         }

@@ -11,8 +11,6 @@ pub mod hetmm;
 pub mod npad;
 pub mod patchcore;
 mod retrieval;
-#[cfg(feature = "train")]
-mod spool;
 
 pub use anomaly::{Anomaly, IgnoreMask, Region, ScoreOptions, Scorer};
 pub use decision::Decision;

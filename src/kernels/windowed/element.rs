@@ -7,6 +7,9 @@ use std::arch::x86_64::*;
 
 /// A type of stored features: f16 as a rule, f32 where exact numbers count more than memory. Sums are in f32 either way.
 pub trait Element: Copy + Send + Sync {
+    /// Whether values have lost as much to 16 bits as arithmetic in steps of 2^-15 would cost them.
+    const HALF: bool;
+
     /// The value.
     fn to_f32(self) -> f32;
 
@@ -34,6 +37,8 @@ pub trait Element: Copy + Send + Sync {
 }
 
 impl Element for f16 {
+    const HALF: bool = true;
+
     fn to_f32(self) -> f32 {
         f16::to_f32(self)
     }
@@ -60,6 +65,8 @@ impl Element for f16 {
 }
 
 impl Element for f32 {
+    const HALF: bool = false;
+
     fn to_f32(self) -> f32 {
         self
     }
