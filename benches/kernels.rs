@@ -9,7 +9,7 @@ use gstanomaly::kernels::blur::Gaussian;
 use gstanomaly::kernels::centroids::Centroids;
 use gstanomaly::kernels::components::Components;
 use gstanomaly::kernels::histogram::{Blocks, Comparison, Query};
-use gstanomaly::kernels::mahalanobis::{Gaussians, packed_len};
+use gstanomaly::kernels::mahalanobis::{Gaussians, pack};
 use gstanomaly::kernels::mutual::Matching;
 use gstanomaly::kernels::nearest::{Found, Instructions, Nearest, Space};
 use gstanomaly::kernels::resize::Bilinear;
@@ -93,8 +93,10 @@ fn mahalanobis(criterion: &mut Criterion) {
     let (side, channels) = (56, 150);
     let means = noise(5, side * side * channels);
     let features = noise(6, side * side * channels);
-    let factors = noise(7, packed_len(channels)).repeat(side * side);
-    let gaussians = Gaussians::new(&means, &factors, (side, side), channels);
+    let lower: Vec<f64> = noise(7, channels * channels).into_iter().map(f64::from).collect();
+    let factor = pack(&lower, channels);
+    let (factors, diagonals) = (factor.packed.repeat(side * side), factor.diagonal.repeat(side * side));
+    let gaussians = Gaussians::new(&means, (&factors, &diagonals), (side, side), channels);
     let mut distances = vec![0.0; side * side];
     group.throughput(Throughput::Bytes(size_of_val(&factors[..]) as u64));
     for offsets in [0..=0, 0..=1] {

@@ -12,7 +12,7 @@ use gstanomaly::bundle::Bank;
 use gstanomaly::frame::{Fit, InputSpec};
 use gstanomaly::kernels::centroids::Centroids;
 use gstanomaly::kernels::cholesky::inverse_factor;
-use gstanomaly::kernels::mahalanobis::{Gaussians, pack, packed_len};
+use gstanomaly::kernels::mahalanobis::{Factor, Gaussians, pack, packed_len};
 use gstanomaly::kernels::windowed::Shape;
 use gstanomaly::methods::Method;
 use gstanomaly::methods::npad::statistics::{Moments, order_channels};
@@ -76,10 +76,13 @@ fn covariances(moments: &[Moments]) -> Vec<f32> {
     moments.iter().flat_map(|m| m.covariance.iter().map(|&v| v as f32)).collect()
 }
 
-fn factors(moments: &[Moments]) -> Vec<f32> {
+/// Packed factors and their diagonals.
+fn factors(moments: &[Moments]) -> (Vec<i16>, Vec<f32>) {
     let one =
         |m: &Moments| pack(&inverse_factor(m.covariance.clone(), SHAPE.channels).unwrap(), SHAPE.channels);
-    moments.iter().flat_map(one).collect()
+    let factors: Vec<Factor> = moments.iter().map(one).collect();
+    let packed = factors.iter().flat_map(|factor| factor.packed.iter().copied()).collect();
+    (packed, factors.into_iter().flat_map(|factor| factor.diagonal).collect())
 }
 
 #[test]
@@ -143,8 +146,8 @@ fn aggregated_distributions() {
 fn maps_of_every_window() {
     let golden = Golden::fixture("npad");
     let weighted = weighted(&moments(&images(&golden.floats("features"))));
-    let (means, factors) = (means(&weighted), factors(&weighted));
-    let gaussians = Gaussians::new(&means, &factors, (8, 8), 20);
+    let (means, (factors, diagonals)) = (means(&weighted), factors(&weighted));
+    let gaussians = Gaussians::new(&means, (&factors, &diagonals), (8, 8), 20);
     for (name, offsets) in
         [("map_a_w1", 0..=0), ("map_a_w2", 0..=1), ("map_a_w2_minus", -1..=0), ("map_a_w3", -1..=1)]
     {
@@ -165,16 +168,20 @@ fn npad(golden: &Golden, window: usize) -> (Arc<Npad>, InputSpec) {
     params.check(&input).unwrap();
     let features = images(&golden.floats("features"));
     let aggregated: Vec<Vec<f32>> = features.iter().map(|image| averaged(image)).collect();
-    let mut tensors = Vec::new();
+    let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    let bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
     for (name, moments) in [("weighted", weighted(&moments(&features))), ("aggregated", moments(&aggregated))]
     {
-        tensors.push((format!("{name}_means"), vec![8, 8, 20], means(&moments)));
-        tensors.push((format!("{name}_factors"), vec![8, 8, packed_len(20)], factors(&moments)));
+        let (factors, diagonals) = factors(&moments);
+        let factors = bytemuck::cast_slice(&factors).to_vec();
+        tensors.push((format!("{name}_means"), Dtype::F32, vec![8, 8, 20], bytes(&means(&moments))));
+        tensors.push((format!("{name}_factors"), Dtype::I16, vec![8, 8, packed_len(20)], factors));
+        tensors.push((format!("{name}_diagonals"), Dtype::F32, vec![8, 8, 20], bytes(&diagonals)));
     }
-    tensors.push(("centroids".into(), vec![12, 20], golden.floats("centroids")));
-    let views = tensors.iter().map(|(name, shape, values)| {
-        (name, TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values)).unwrap())
-    });
+    tensors.push(("centroids".into(), Dtype::F32, vec![12, 20], bytes(&golden.floats("centroids"))));
+    let views = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bank.safetensors");
     safetensors::serialize_to_file(views, None, &file).unwrap();

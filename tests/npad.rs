@@ -108,15 +108,19 @@ fn damaged_bundles_are_refused() {
     };
     let first = |value: f32| move |bytes: &mut [u8]| bytes[..4].copy_from_slice(&value.to_le_bytes());
     for tensor in
-        ["weighted_means", "weighted_factors", "aggregated_means", "aggregated_factors", "centroids"]
+        ["weighted_means", "weighted_diagonals", "aggregated_means", "aggregated_diagonals", "centroids"]
     {
         let error = spoilt(&|path| change_tensor(path, tensor, first(f32::NAN)));
         assert!(error.contains(tensor) && error.contains("not finite"), "{error}");
     }
-    // The first value of a factor is on its diagonal: zero is singular, less is no factor.
+    // Behind the 32 values of a tile are the sizes of its steps, each the upper half of an f32.
+    let step = |bytes: &mut [u8]| bytes[64..66].copy_from_slice(&0x7fc0_u16.to_le_bytes());
+    let error = spoilt(&|path| change_tensor(path, "weighted_factors", step));
+    assert!(error.contains("weighted_factors") && error.contains("not finite"), "{error}");
+    // Zero is singular, less is no factor.
     for value in [0.0, -1.0] {
-        let error = spoilt(&|path| change_tensor(path, "aggregated_factors", first(value)));
-        assert!(error.contains("aggregated_factors") && error.contains("positive diagonal"), "{error}");
+        let error = spoilt(&|path| change_tensor(path, "aggregated_diagonals", first(value)));
+        assert!(error.contains("aggregated_diagonals") && error.contains("positive diagonal"), "{error}");
     }
     for (name, value) in [("channels", 31), ("centroids", 41), ("stride", 8)] {
         let error = spoilt(&|path| change_params(path, |params| params[name] = value.into()));

@@ -2,11 +2,13 @@
 
 use super::map;
 use crate::error::{Error, Result};
+use bytemuck::AnyBitPattern;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,16 +43,9 @@ impl Bank {
     /// # Errors
     /// If it is missing, of another type or shape, or holds a value that is not finite.
     pub fn halves(&self, name: &str, shape: &[usize]) -> Result<Halves> {
-        let range = self.locate(name, Dtype::F16, shape)?;
-        let bytes = &self.map[range.clone()];
-        let values: &[f16] = bytemuck::try_cast_slice(bytes)
-            .map_err(|e| Error::file(&self.path, format!("tensor '{name}' is not aligned: {e}")))?;
+        let tensor: Halves = self.mapped(name, Dtype::F16, shape)?;
         // The exponent's bits are all set for infinities and NaN, and for nothing else.
-        let finite = |values: &[f16]| values.iter().all(|value| value.to_bits() & 0x7c00 != 0x7c00);
-        if !values.par_chunks(1 << 16).all(finite) {
-            return Err(self.wrong(name, "holds values that are not finite"));
-        }
-        Ok(Halves { map: self.map.clone(), range })
+        self.finite(name, tensor, |value| value.to_bits() & 0x7c00 != 0x7c00)
     }
 
     /// A small tensor as f32 values, whether it is stored as f32 or f16.
@@ -86,13 +81,35 @@ impl Bank {
     /// # Errors
     /// As [`Bank::halves`].
     pub fn mapped_floats(&self, name: &str, shape: &[usize]) -> Result<Floats> {
-        let range = self.locate(name, Dtype::F32, shape)?;
-        let values: &[f32] = bytemuck::try_cast_slice(&self.map[range.clone()])
-            .map_err(|e| Error::file(&self.path, format!("tensor '{name}' is not aligned: {e}")))?;
-        if !values.par_chunks(1 << 16).all(|values| values.iter().all(|value| value.is_finite())) {
-            return Err(self.wrong(name, "holds values that are not finite"));
+        let tensor: Floats = self.mapped(name, Dtype::F32, shape)?;
+        self.finite(name, tensor, |value| value.is_finite())
+    }
+
+    /// An i16 tensor of the expected shape, left where it is in the file.
+    ///
+    /// # Errors
+    /// If it is missing, or of another type or shape.
+    pub fn shorts(&self, name: &str, shape: &[usize]) -> Result<Shorts> {
+        self.mapped(name, Dtype::I16, shape)
+    }
+
+    fn mapped<T: AnyBitPattern>(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Mapped<T>> {
+        let range = self.locate(name, dtype, shape)?;
+        bytemuck::try_cast_slice::<u8, T>(&self.map[range.clone()])
+            .map_err(|e| self.wrong(name, &format!("is not aligned: {e}")))?;
+        Ok(Mapped { map: self.map.clone(), range, kind: PhantomData })
+    }
+
+    fn finite<T: AnyBitPattern + Sync>(
+        &self,
+        name: &str,
+        tensor: Mapped<T>,
+        is_finite: impl Fn(&T) -> bool + Sync,
+    ) -> Result<Mapped<T>> {
+        match tensor.values().par_chunks(1 << 16).all(|values| values.iter().all(&is_finite)) {
+            true => Ok(tensor),
+            false => Err(self.wrong(name, "holds values that are not finite")),
         }
-        Ok(Floats { map: self.map.clone(), range })
     }
 
     fn locate(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>> {
@@ -115,45 +132,41 @@ impl Bank {
     }
 }
 
-/// An f32 tensor in a mapped file, checked to be finite and aligned.
+/// A tensor in a mapped file, checked to be aligned and, where its type can be otherwise, finite.
 #[derive(Clone, Debug)]
-pub struct Floats {
+pub struct Mapped<T> {
     map: Arc<Mmap>,
     range: Range<usize>,
+    kind: PhantomData<T>,
 }
 
-impl Floats {
+/// A mapped f32 tensor.
+pub type Floats = Mapped<f32>;
+/// A mapped f16 tensor.
+pub type Halves = Mapped<f16>;
+/// A mapped i16 tensor.
+pub type Shorts = Mapped<i16>;
+
+impl<T: AnyBitPattern> Mapped<T> {
     /// The values, in row-major order.
-    pub fn values(&self) -> &[f32] {
+    pub fn values(&self) -> &[T] {
         bytemuck::cast_slice(&self.map[self.range.clone()])
     }
-}
-
-/// A whole file of values that this process wrote.
-#[cfg(feature = "train")]
-impl From<Mmap> for Floats {
-    fn from(map: Mmap) -> Self {
-        Self { range: 0..map.len(), map: Arc::new(map) }
-    }
-}
-
-/// An f16 tensor in a mapped bank, checked to be finite and aligned.
-#[derive(Clone, Debug)]
-pub struct Halves {
-    map: Arc<Mmap>,
-    range: Range<usize>,
 }
 
 impl Halves {
-    /// The values, in row-major order.
-    pub fn values(&self) -> &[f16] {
-        bytemuck::cast_slice(&self.map[self.range.clone()])
-    }
-
     /// The values converted to f32.
     pub fn to_floats(&self) -> Vec<f32> {
         let mut floats = vec![0.0; self.values().len()];
         self.values().convert_to_f32_slice(&mut floats);
         floats
+    }
+}
+
+/// A whole file of values that this process wrote.
+#[cfg(feature = "train")]
+impl<T> From<Mmap> for Mapped<T> {
+    fn from(map: Mmap) -> Self {
+        Self { range: 0..map.len(), map: Arc::new(map), kind: PhantomData }
     }
 }

@@ -9,7 +9,7 @@ mod registry;
 #[cfg(feature = "train")]
 mod save;
 
-pub use bank::{Bank, Floats, Halves};
+pub use bank::{Bank, Floats, Halves, Mapped, Shorts};
 pub use manifest::{
     BackboneInfo, BranchTraining, Calibration, CurvePoint, FORMAT, FileInfo, Manifest, Quantile, ScoreRange,
     Training, UsedDefect,

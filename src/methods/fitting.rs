@@ -11,8 +11,8 @@ use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Manifest, Training}
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec};
 use crate::methods::cpr::train::Learning;
-use crate::network::backbone::Backbone;
 use crate::network::Device;
+use crate::network::backbone::Backbone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};

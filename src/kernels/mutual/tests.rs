@@ -13,6 +13,16 @@ fn noise(seed: u64, count: usize) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
+/// Vectors of unit length, `[count, channels]`.
+fn vectors(seed: u64, count: usize, channels: usize) -> Vec<f32> {
+    let mut values = noise(seed, count * channels);
+    for vector in values.chunks_exact_mut(channels) {
+        let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt() + 1e-8;
+        vector.iter_mut().for_each(|v| *v /= norm);
+    }
+    values
+}
+
 /// Forward and backward distances.
 fn run<E: Element>(matching: &Matching<'_, E>) -> (Vec<f32>, Vec<f32>) {
     let places = matching.shape.places();
@@ -28,9 +38,13 @@ fn check_parity<E: Element>(
     windows: (usize, usize),
     convert: fn(f32) -> E,
 ) {
-    let scale = (shape.channels as f32 / 12.0).sqrt();
-    let query: Vec<f32> = noise(seed, shape.len()).into_iter().map(|v| v / scale).collect();
-    let templates: Vec<E> = noise(seed + 1, shape.len() * count).into_iter().map(convert).collect();
+    let channels = shape.channels;
+    let query = vectors(seed, shape.places(), channels);
+    let templates: Vec<E> = vectors(seed + 1, shape.places() * count, channels)
+        .chunks_exact(count * channels)
+        .flat_map(|place| (0..channels * count).map(|i| place[i % count * channels + i / count]))
+        .map(convert)
+        .collect();
     let skipped: Vec<u32> =
         (0..shape.places()).map(|i| if i % 3 == 0 { NONE } else { (i % count) as u32 }).collect();
     let new = || Matching::new(&query, &templates, shape, count, windows).skipping(&skipped);
@@ -77,11 +91,7 @@ proptest! {
 #[test]
 fn a_shifted_copy_is_found_in_the_window_and_not_beyond() {
     let shape = Shape { height: 4, width: 6, channels: 8 };
-    let mut template = noise(3, shape.len());
-    for vector in template.chunks_exact_mut(shape.channels) {
-        let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
-        vector.iter_mut().for_each(|v| *v /= norm);
-    }
+    let template = vectors(3, shape.places(), shape.channels);
     let mut query = template.clone();
     query.rotate_right(2 * shape.channels);
     let far = run(&Matching::new(&query, &template, shape, 1, (5, 3)));

@@ -36,7 +36,9 @@ fn fill<E: Element>(matching: &Matching<'_, E>, band: &mut Band<'_>) {
     let mut buffer = Buffer::new(places * pairs_of_channels + group);
     let numbers: &mut [i32] = bytemuck::cast_slice_mut(&mut buffer);
     let (query_numbers, templates) = numbers.split_at_mut(places * pairs_of_channels);
-    for (vector, numbers) in query.chunks_exact(channels).zip(query_numbers.chunks_exact_mut(pairs_of_channels)) {
+    for (vector, numbers) in
+        query.chunks_exact(channels).zip(query_numbers.chunks_exact_mut(pairs_of_channels))
+    {
         round(vector, numbers);
     }
     let query = Query { numbers: query_numbers, first: covered.start * width };
@@ -136,16 +138,21 @@ impl Group {
     fn round<E: Element, const VECTORS: usize>(self, matching: &Matching<'_, E>, numbers: &mut [i32]) {
         let (count, channels) = (matching.count, matching.shape.channels);
         let row = |c: usize| &matching.templates[(self.place * channels + c) * count + self.first..];
-        let two = |v: usize, c: usize| if c < channels { load(row(c), v * LANES) } else { _mm512_setzero_ps() };
+        let two =
+            |v: usize, c: usize| if c < channels { load(row(c), v * LANES) } else { _mm512_setzero_ps() };
         for (pair, numbers) in numbers.chunks_exact_mut(VECTORS * LANES).enumerate() {
             for (v, numbers) in numbers.chunks_exact_mut(LANES).enumerate() {
                 let [even, odd] = [two(v, 2 * pair), two(v, 2 * pair + 1)]
                     .map(|values| _mm512_cvtps_epi32(_mm512_mul_ps(values, _mm512_set1_ps(LEVELS))));
                 // Four of one channel, then four of the next, in each quarter; then side by side.
                 let packed = _mm512_packs_epi32(even, odd);
-                let order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
+                let order = _mm512_broadcast_i32x4(_mm_setr_epi8(
+                    0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
+                ));
                 // SAFETY: sixteen numbers are a vector.
-                unsafe { _mm512_storeu_si512(numbers.as_mut_ptr().cast(), _mm512_shuffle_epi8(packed, order)) };
+                unsafe {
+                    _mm512_storeu_si512(numbers.as_mut_ptr().cast(), _mm512_shuffle_epi8(packed, order))
+                };
             }
         }
     }
@@ -160,7 +167,9 @@ fn load<E: Element>(values: &[E], first: usize) -> __m512 {
         return unsafe { E::load16(values.as_ptr()) };
     }
     let mut few = [0.0; LANES];
-    few.iter_mut().zip(values.get(first..).unwrap_or_default()).for_each(|(few, value)| *few = value.to_f32());
+    few.iter_mut()
+        .zip(values.get(first..).unwrap_or_default())
+        .for_each(|(few, value)| *few = value.to_f32());
     // SAFETY: these are sixteen.
     unsafe { _mm512_loadu_ps(few.as_ptr()) }
 }

@@ -39,7 +39,7 @@ impl Filling {
         let shapes: Vec<Shape> = cpr.scales.iter().map(|scale| scale.shape).collect();
         let mut filling = Self::new(&shapes, cpr.blocks, false, scratch)?;
         for (spool, scale) in filling.local.iter_mut().zip(&cpr.scales) {
-            spool.push_stored(scale.patches.values())?;
+            spool.push(scale.patches.values())?;
         }
         filling.images = cpr.references;
         filling.histograms =

@@ -36,19 +36,11 @@ impl Spool {
         self.file.write_all(bytemuck::cast_slice(&self.halves)).map_err(|e| Error::io(&self.folder, e))
     }
 
-    /// Appends values that are f16 already.
-    ///
-    /// # Errors
-    /// If they cannot be written.
-    pub fn push_stored(&mut self, values: &[f16]) -> Result<()> {
-        self.file.write_all(bytemuck::cast_slice(values)).map_err(|e| Error::io(&self.folder, e))
-    }
-
     /// Appends values as they are.
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn push_floats(&mut self, values: &[f32]) -> Result<()> {
+    pub fn push<T: bytemuck::NoUninit>(&mut self, values: &[T]) -> Result<()> {
         self.file.write_all(bytemuck::cast_slice(values)).map_err(|e| Error::io(&self.folder, e))
     }
 

@@ -2,10 +2,10 @@
 
 use super::statistics::{Moments, singular};
 use super::{AGGREGATED, Field, Params, WEIGHTED, roles};
-use crate::bundle::{Floats, TensorData, Tensors};
+use crate::bundle::{TensorData, Tensors};
 use crate::error::{Error, Result};
 use crate::kernels::cholesky::inverse_factor;
-use crate::kernels::mahalanobis::{pack, packed_len};
+use crate::kernels::mahalanobis::{Factor, pack, packed_len};
 use crate::kernels::windowed::Shape;
 use crate::methods::fitting::{Progress, Spool};
 use crate::network::FeatureMap;
@@ -62,12 +62,13 @@ impl Distributions {
         let mut tensors = Tensors::new();
         for (name, field) in [(WEIGHTED, &self.weighted), (AGGREGATED, &self.aggregated)] {
             let Shape { height, width, channels } = field.shape;
-            let values = [(&field.means, channels), (&field.factors, packed_len(channels))];
-            for (role, (values, length)) in roles(name).into_iter().zip(values) {
-                let bytes = bytemuck::cast_slice(values.values());
-                let tensor = TensorData { dtype: Dtype::F32, shape: vec![height, width, length], bytes };
-                tensors.insert(role, tensor);
-            }
+            let [means, factors, diagonals] = roles(name);
+            let mut insert = |role, dtype, length, bytes| {
+                tensors.insert(role, TensorData { dtype, shape: vec![height, width, length], bytes });
+            };
+            insert(means, Dtype::F32, channels, bytemuck::cast_slice(field.means.values()));
+            insert(factors, Dtype::I16, packed_len(channels), bytemuck::cast_slice(field.factors.values()));
+            insert(diagonals, Dtype::F32, channels, bytemuck::cast_slice(field.diagonals.values()));
         }
         let channels = self.weighted.shape.channels;
         let (shape, bytes) = (vec![centroids.len() / channels, channels], bytemuck::cast_slice(centroids));
@@ -93,7 +94,7 @@ pub(super) fn estimate(
 ) -> Result<(Distributions, Weights)> {
     let Shape { height, width, .. } = features.shape;
     let reach = params.neighbourhood / 2;
-    let mut spools = [(); 4].map(|()| Spool::new(scratch));
+    let mut fields = [FieldSpool::new(scratch)?, FieldSpool::new(scratch)?];
     let mut all_weights = Weights::with_capacity(features.shape.places());
     let mut rows: VecDeque<(usize, Row)> = VecDeque::new();
     for y in 0..height {
@@ -116,17 +117,51 @@ pub(super) fn estimate(
                 place(&around, centre, images.len(), params, weights.map(|all| &all[y * width + x][..]))
             })
             .collect::<Result<_>>()?;
-        for Place { values, weights } in found {
-            for (spool, values) in spools.iter_mut().zip(&values) {
-                spool.as_mut().map_err(|e| Error::Fit(e.to_string()))?.push_floats(values)?;
+        for Place { gaussians, weights } in found {
+            for (field, gaussian) in fields.iter_mut().zip(&gaussians) {
+                field.push(gaussian)?;
             }
             all_weights.push(weights);
         }
         progress.advance();
     }
-    let [a, b, c, d] = spools.map(|spool| Ok::<Floats, Error>(spool?.finish()?.into()));
-    let field = |means, factors| Field { shape: features.shape, means, factors };
-    Ok((Distributions { weighted: field(a?, b?), aggregated: field(c?, d?) }, all_weights))
+    let [weighted, aggregated] = fields.map(|field| field.finish(features.shape));
+    Ok((Distributions { weighted: weighted?, aggregated: aggregated? }, all_weights))
+}
+
+/// A distribution as it is stored.
+struct Gaussian {
+    mean: Vec<f32>,
+    factor: Factor,
+}
+
+/// The distributions of all positions on their way to disk.
+struct FieldSpool {
+    means: Spool,
+    factors: Spool,
+    diagonals: Spool,
+}
+
+impl FieldSpool {
+    fn new(scratch: &Path) -> Result<Self> {
+        let spool = || Spool::new(scratch);
+        Ok(Self { means: spool()?, factors: spool()?, diagonals: spool()? })
+    }
+
+    fn push(&mut self, Gaussian { mean, factor }: &Gaussian) -> Result<()> {
+        self.means.push(mean)?;
+        self.factors.push(&factor.packed)?;
+        self.diagonals.push(&factor.diagonal)
+    }
+
+    fn finish(self, shape: Shape) -> Result<Field> {
+        Ok(Field {
+            shape,
+            means: self.means.finish()?.into(),
+            factors: self.factors.finish()?.into(),
+            diagonals: self.diagonals.finish()?.into(),
+        })
+    }
 }
 
 fn read_row(features: &Features, images: &[usize], params: &Params, y: usize) -> Row {
@@ -141,8 +176,8 @@ fn read_row(features: &Features, images: &[usize], params: &Params, y: usize) ->
 
 /// What is estimated for a position.
 struct Place {
-    /// Mean and packed factor of the weighted distribution, then of the aggregated one.
-    values: [Vec<f32>; 4],
+    /// The weighted distribution and the aggregated one.
+    gaussians: [Gaussian; 2],
     weights: Vec<f64>,
 }
 
@@ -166,20 +201,20 @@ fn place(
     };
     let neighbours: Vec<(&Moments, f64)> =
         around.iter().zip(&weights).map(|((_, moments), &weight)| (moments, weight)).collect();
-    let [means, factors] = packed(Moments::weighted(&neighbours, images))?;
+    let weighted = gaussian(Moments::weighted(&neighbours, images))?;
 
     let channels = centre.mean.len();
     let mut averaged = vec![0.0; images * channels];
     for (vectors, _) in around {
         averaged.iter_mut().zip(vectors).for_each(|(sum, value)| *sum += value / around.len() as f32);
     }
-    let [own_means, own_factors] = packed(Moments::of(&averaged, channels, params.epsilon))?;
-    Ok(Place { values: [means, factors, own_means, own_factors], weights })
+    let aggregated = gaussian(Moments::of(&averaged, channels, params.epsilon))?;
+    Ok(Place { gaussians: [weighted, aggregated], weights })
 }
 
-/// Mean and packed inverse factor.
-fn packed(moments: Moments) -> Result<[Vec<f32>; 2]> {
+fn gaussian(moments: Moments) -> Result<Gaussian> {
     let channels = moments.mean.len();
     let inverse = inverse_factor(moments.covariance, channels).ok_or_else(singular)?;
-    Ok([moments.mean.iter().map(|&value| value as f32).collect(), pack(&inverse, channels)])
+    let mean = moments.mean.iter().map(|&value| value as f32).collect();
+    Ok(Gaussian { mean, factor: pack(&inverse, channels) })
 }

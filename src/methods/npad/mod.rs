@@ -21,11 +21,11 @@ pub use aggregate::aggregate;
 pub use fit::fit;
 pub use params::Params;
 
-use crate::bundle::{Bank, Floats};
+use crate::bundle::{Bank, Floats, Shorts};
 use crate::error::Result;
 use crate::frame::InputSpec;
 use crate::kernels::centroids::Centroids;
-use crate::kernels::mahalanobis::{Gaussians, diagonal, packed_len};
+use crate::kernels::mahalanobis::{Gaussians, is_finite, packed_len};
 use crate::kernels::windowed::Shape;
 use crate::methods::{Method, Retrieve, Score};
 use crate::network::OutputSpec;
@@ -56,8 +56,10 @@ struct Field {
     shape: Shape,
     /// `[height, width, channels]`.
     means: Floats,
-    /// Inverse Cholesky factors, `[height, width, packed]`.
-    factors: Floats,
+    /// Inverse Cholesky factors without their diagonals, `[height, width, packed]`.
+    factors: Shorts,
+    /// `[height, width, channels]`.
+    diagonals: Floats,
 }
 
 impl Field {
@@ -65,19 +67,27 @@ impl Field {
     fn open(bank: &Bank, name: &str, shape: Shape) -> Result<Self> {
         let Shape { height, width, channels } = shape;
         let packed = packed_len(channels);
-        let [means, factors] = roles(name);
-        let means = bank.mapped_floats(&means, &[height, width, channels])?;
-        let values = bank.mapped_floats(&factors, &[height, width, packed])?;
-        let positive = |factor: &[f32]| diagonal(factor, channels).all(|value| value > 0.0);
-        if !values.values().par_chunks_exact(packed).all(positive) {
-            return Err(bank.wrong(&factors, "expected factors with a positive diagonal"));
+        let [means, factors, diagonals] = roles(name);
+        let floats = |name: &str| bank.mapped_floats(name, &[height, width, channels]);
+        let field = Self {
+            shape,
+            means: floats(&means)?,
+            factors: bank.shorts(&factors, &[height, width, packed])?,
+            diagonals: floats(&diagonals)?,
+        };
+        if !field.factors.values().par_chunks_exact(packed).all(is_finite) {
+            return Err(bank.wrong(&factors, "holds values that are not finite"));
         }
-        Ok(Self { shape, means, factors: values })
+        if !field.diagonals.values().par_iter().all(|&value| value > 0.0) {
+            return Err(bank.wrong(&diagonals, "expected factors with a positive diagonal"));
+        }
+        Ok(field)
     }
 
     fn gaussians(&self) -> Gaussians<'_> {
         let Shape { height, width, channels } = self.shape;
-        Gaussians::new(self.means.values(), self.factors.values(), (height, width), channels)
+        let factors = (self.factors.values(), self.diagonals.values());
+        Gaussians::new(self.means.values(), factors, (height, width), channels)
     }
 }
 
@@ -141,9 +151,9 @@ const WEIGHTED: &str = "weighted";
 const AGGREGATED: &str = "aggregated";
 const CENTROIDS: &str = "centroids";
 
-/// Roles of the means and the factors of a kind of distributions.
-fn roles(name: &str) -> [String; 2] {
-    [format!("{name}_means"), format!("{name}_factors")]
+/// Roles of the means of a kind of distributions, of its factors and of their diagonals.
+fn roles(name: &str) -> [String; 3] {
+    ["means", "factors", "diagonals"].map(|part| format!("{name}_{part}"))
 }
 
 /// Role of the features of the frame shifted by so many pixels.

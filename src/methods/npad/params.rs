@@ -74,8 +74,8 @@ impl Params {
     /// Bytes of the distributions in memory and on disk.
     pub fn bytes(&self, input: &InputSpec) -> u64 {
         let (height, width) = self.places(input);
-        let values = 2 * (packed_len(self.channels) + self.channels);
-        (height * width * values * size_of::<f32>()) as u64
+        let one = packed_len(self.channels) * size_of::<i16>() + 2 * self.channels * size_of::<f32>();
+        (height * width * 2 * one) as u64
     }
 
     /// Checks every range, so that an untrusted bundle can neither crash the kernels nor ask for absurd work.
