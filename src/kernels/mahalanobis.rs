@@ -6,102 +6,19 @@
 //! hundred thousandths of it.
 
 use super::parallel;
-use super::simd::{prefetch_for_later, wide};
-use half::bf16;
-use std::ops::{Range, RangeInclusive};
+use packed::{COLUMNS, ROWS, TILE, step, tiles};
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
-/// Rows of a factor whose values lie side by side.
-const ROWS: usize = 8;
-/// Columns whose values have a common step in each row.
-const COLUMNS: usize = 4;
-/// Values of a tile: its columns, `[4, 8]`, in whole steps, and the size of a step in each of the eight rows.
-const TILE: usize = (COLUMNS + 1) * ROWS;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod packed;
+mod plain;
+
+pub use packed::{Factor, is_finite, pack, packed_len};
+
 /// Vectors that are compared with a Gaussian at a time.
 const VECTORS: usize = 4;
-/// The largest number of steps.
-const LEVELS: f64 = 32_767.0;
-
-/// Number of values of a packed factor of `channels` rows.
-pub fn packed_len(channels: usize) -> usize {
-    (0..channels.div_ceil(ROWS)).map(|block| tiles(block) * TILE).sum()
-}
-
-/// Tiles of a block of rows: those up to the diagonal.
-fn tiles(block: usize) -> usize {
-    (block + 1) * ROWS / COLUMNS
-}
-
-/// A lower triangle in 16 bits.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Factor {
-    /// The triangle without its diagonal: eight rows after the other, tiles of four columns after the other up to the diagonal. Zeros on the
-    /// diagonal, above it and where there is no row. The size of a step is the upper half of an f32.
-    pub packed: Vec<i16>,
-    /// The diagonal.
-    pub diagonal: Vec<f32>,
-}
-
-/// Packs a lower triangle, `[channels, channels]`.
-pub fn pack(lower: &[f64], channels: usize) -> Factor {
-    let mut packed = vec![0; packed_len(channels)];
-    let mut all = packed.chunks_exact_mut(TILE);
-    for block in 0..channels.div_ceil(ROWS) {
-        for (tile, packed) in (0..tiles(block)).zip(&mut all) {
-            for row in block * ROWS..channels.min((block + 1) * ROWS) {
-                pack_row(
-                    lower,
-                    channels,
-                    row,
-                    tile * COLUMNS..row.min((tile + 1) * COLUMNS),
-                    row % ROWS,
-                    packed,
-                );
-            }
-        }
-    }
-    let diagonal = (0..channels).map(|row| lower[row * channels + row] as f32).collect();
-    Factor { packed, diagonal }
-}
-
-/// Packs some columns of a row into the `lane` of its tile.
-fn pack_row(
-    lower: &[f64],
-    channels: usize,
-    row: usize,
-    columns: Range<usize>,
-    lane: usize,
-    tile: &mut [i16],
-) {
-    let value = |column: usize| lower[row * channels + column];
-    let largest = columns.clone().map(value).fold(0.0, |most: f64, value| most.max(value.abs()));
-    let step = round_up(largest / LEVELS);
-    if step == bf16::ZERO {
-        return;
-    }
-    for (place, column) in columns.enumerate() {
-        let level = (value(column) / step.to_f64()).round();
-        tile[place * ROWS + lane] = level.clamp(-LEVELS, LEVELS) as i16;
-    }
-    tile[COLUMNS * ROWS + lane] = step.to_bits() as i16;
-}
-
-/// The smallest bf16 that is not less.
-fn round_up(value: f64) -> bf16 {
-    let near = bf16::from_f64(value);
-    if near.to_f64() < value { bf16::from_bits(near.to_bits() + 1) } else { near }
-}
-
-/// The size of a step.
-#[inline(always)]
-fn step(bits: i16) -> f32 {
-    f32::from_bits(u32::from(bits as u16) << 16)
-}
-
-/// Whether all steps of packed factors are finite.
-pub fn is_finite(packed: &[i16]) -> bool {
-    packed.chunks_exact(TILE).all(|tile| tile[COLUMNS * ROWS..].iter().all(|&bits| step(bits).is_finite()))
-}
 
 /// Gaussians at each place of a map, `[height, width]`.
 #[derive(Clone, Copy, Debug)]
@@ -266,7 +183,8 @@ impl Part<'_> {
         let first = (rows.0 as isize - offsets.end()).max(0) as usize;
         let end = ((rows.1 as isize - offsets.start()).max(0) as usize).min(gaussians.height);
         let found_len = end.saturating_sub(first) * width;
-        let mut buffer = parallel::Buffer::new(found_len + VECTORS * d.next_multiple_of(ROWS));
+        let length = d.next_multiple_of(ROWS);
+        let mut buffer = parallel::Buffer::new(found_len + VECTORS * length);
         let (found, centred) = buffer.split_at_mut(found_len);
         found.fill(f32::INFINITY);
         // Where there is no channel, it stays 0.
@@ -282,18 +200,14 @@ impl Part<'_> {
             let mean = &gaussians.means[other * d..][..d];
             for places in places.chunks(VECTORS) {
                 // A short group repeats its last vector, unless it is one alone.
-                for v in 0..if places.len() == 1 { 1 } else { VECTORS } {
+                let count = if places.len() == 1 { 1 } else { VECTORS };
+                for (v, centred) in centred.chunks_exact_mut(length).enumerate().take(count) {
                     let vector = &features[places[v.min(places.len() - 1)] * d..][..d];
-                    for (c, (x, mean)) in vector.iter().zip(mean).enumerate() {
-                        centred[c * VECTORS + v] = x - mean;
+                    for ((centred, x), mean) in centred.iter_mut().zip(vector).zip(mean) {
+                        *centred = x - mean;
                     }
                 }
-                let mut squares = [0.0; VECTORS];
-                if places.len() == 1 {
-                    square(factor, centred, &mut squares);
-                } else {
-                    squares_of_four(factor, centred, &mut squares);
-                }
+                let squares = squares(factor, centred, count);
                 for (&place, square) in places.iter().zip(squares) {
                     let value = &mut found[place - first * width];
                     *value = value.min(square.sqrt());
@@ -304,67 +218,26 @@ impl Part<'_> {
     }
 }
 
+/// The squared lengths of the factor's products with the first `count` vectors, 1 or all of `centred`, `[4, channels in whole blocks]`.
+fn squares(factor: Triangle<'_>, centred: &[f32], count: usize) -> [f32; VECTORS] {
+    #[cfg(target_arch = "x86_64")]
+    if super::simd::has_avx2() {
+        // SAFETY: the processor has the features.
+        return unsafe {
+            if count == 1 {
+                avx2::squares::<1>(factor, centred)
+            } else {
+                avx2::squares::<VECTORS>(factor, centred)
+            }
+        };
+    }
+    plain::squares(factor, centred, count)
+}
+
 /// The values of a block's rows; 0 where there is no row.
-#[inline(always)]
 fn of_block(values: &[f32], block: usize) -> [f32; ROWS] {
     let own = &values[block * ROWS..];
     std::array::from_fn(|lane| own.get(lane).copied().unwrap_or(0.0))
-}
-
-wide! {
-    /// The squared lengths of the factor's products with four vectors, `[channels in whole blocks, 4]`.
-    fn squares_of_four(factor: Triangle<'_>, centred: &[f32], squares: &mut [f32; VECTORS]) {
-        lengths::<VECTORS>(factor, centred, squares);
-    }
-}
-
-wide! {
-    /// The same for the first of the vectors alone.
-    fn square(factor: Triangle<'_>, centred: &[f32], squares: &mut [f32; VECTORS]) {
-        lengths::<1>(factor, centred, squares);
-    }
-}
-
-/// The squared lengths of the factor's products with the first `COUNT` vectors of `centred`, `[channels in whole blocks, 4]`.
-#[inline(always)]
-fn lengths<const COUNT: usize>(factor: Triangle<'_>, centred: &[f32], squares: &mut [f32; VECTORS]) {
-    let (vectors, _) = centred.as_chunks::<VECTORS>();
-    let (columns, own) = (vectors.as_chunks::<COLUMNS>().0, vectors.as_chunks::<ROWS>().0);
-    let (mut rest, _) = factor.packed.as_chunks::<ROWS>().0.as_chunks::<{ COLUMNS + 1 }>();
-    let mut later = factor.later.chunks(TILE);
-    let mut total = [[0f32; ROWS]; COUNT];
-    for (block, own) in own.iter().enumerate() {
-        let (row, below) = rest.split_at(tiles(block));
-        rest = below;
-        let mut sums = [[0f32; ROWS]; COUNT];
-        for (tile, vectors) in row.iter().zip(columns) {
-            prefetch_for_later(later.next().unwrap_or_default());
-            // Sums of a tile wait for none before them.
-            let mut parts = [[0f32; ROWS]; COUNT];
-            for (column, vector) in tile.iter().zip(vectors) {
-                for (part, value) in parts.iter_mut().zip(vector) {
-                    for lane in 0..ROWS {
-                        part[lane] += f32::from(column[lane]) * value;
-                    }
-                }
-            }
-            for (sums, part) in sums.iter_mut().zip(parts) {
-                for lane in 0..ROWS {
-                    sums[lane] += step(tile[COLUMNS][lane]) * part[lane];
-                }
-            }
-        }
-        let diagonal = of_block(factor.diagonal, block);
-        for (v, (total, sums)) in total.iter_mut().zip(sums).enumerate() {
-            for lane in 0..ROWS {
-                let sum = sums[lane] + diagonal[lane] * own[lane][v];
-                total[lane] += sum * sum;
-            }
-        }
-    }
-    for (square, total) in squares.iter_mut().zip(total) {
-        *square = total.iter().sum();
-    }
 }
 
 #[cfg(test)]
@@ -404,6 +277,12 @@ mod tests {
                 .sqrt();
             let packed = f64::from(gaussians.distance(&features, 0, 0));
             prop_assert!((packed - exact).abs() <= 3e-5 * exact.max(1.0), "{packed} {exact}");
+            let centred = take(VECTORS * channels.next_multiple_of(ROWS));
+            let fast = squares(gaussians.factor(0), &centred, VECTORS);
+            let plain = plain::squares(gaussians.factor(0), &centred, VECTORS);
+            for (fast, plain) in fast.iter().zip(plain) {
+                prop_assert!((fast - plain).abs() <= 1e-5 * plain, "{fast} != {plain}");
+            }
             let (mut found, mut expected) = (vec![0.0; places], vec![0.0; places]);
             gaussians.distances(&features, low..=high, &mut found);
             gaussians.distances_plain(&features, low..=high, &mut expected);
@@ -411,17 +290,5 @@ mod tests {
                 prop_assert!((found - expected).abs() <= 1e-4 * expected.max(1.0), "{found} != {expected}");
             }
         }
-    }
-
-    #[test]
-    fn steps_are_as_small_as_they_can_be_and_never_too_small() {
-        for value in [1e-30, 3.1e-5, 1.0, 1.001, 2.0, 77.7] {
-            let step = round_up(value).to_f64();
-            assert!(step >= value && step <= value * (1.0 + 1.0 / 128.0), "{step} for {value}");
-        }
-        let (zero, mut spoilt) = (pack(&[2.0, 0.0, 0.0, 2.0], 2), vec![0; TILE]);
-        assert!(zero.packed.iter().all(|&level| level == 0) && zero.diagonal == [2.0, 2.0]);
-        spoilt[COLUMNS * ROWS] = bf16::INFINITY.to_bits() as i16;
-        assert!(!is_finite(&spoilt) && is_finite(&zero.packed));
     }
 }

@@ -6,6 +6,7 @@
 
 use super::{Band, Element, LEAST, Matching, Pair, around};
 use crate::kernels::parallel::Buffer;
+use crate::kernels::simd::prefetch_for_later;
 use std::arch::x86_64::*;
 
 /// Steps from 0 to 1.
@@ -65,10 +66,10 @@ fn fill<E: Element>(matching: &Matching<'_, E>, band: &mut Band<'_>) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 fn round(vector: &[f32], numbers: &mut [i32]) {
-    // A value beyond 1, or none at all, is one that `as` brings into the range.
-    let level = |value: f32| i32::from((value * LEVELS).round_ties_even() as i16);
-    for (number, values) in numbers.iter_mut().zip(vector.chunks(2)) {
-        *number = level(values[0]) & 0xffff | level(values.get(1).copied().unwrap_or(0.0)) << 16;
+    for (numbers, first) in numbers.chunks_mut(LANES / 2).zip((0..).step_by(LANES)) {
+        // What is beyond the range becomes the largest or the smallest number, and what is none the smallest.
+        let pairs: [i32; LANES / 2] = bytemuck::cast(_mm512_cvtsepi32_epi16(steps(load(vector, first))));
+        numbers.copy_from_slice(&pairs[..numbers.len()]);
     }
 }
 
@@ -110,8 +111,13 @@ impl Group {
         {
             lanes &= !(1 << (skipped - self.first));
         }
+        // The next place's templates are asked for meanwhile, bit by bit.
+        let mut later = self
+            .later(matching)
+            .chunks(self.later(matching).len().div_ceil(pairs.len().div_ceil(TILE)).max(1));
         let mut found = [0; TILE];
         for tile in pairs.chunks(TILE) {
+            prefetch_for_later(later.next().unwrap_or_default());
             // A short tile repeats its last place, which changes no maximum.
             let queries: [&[i32]; TILE] = std::array::from_fn(|i| {
                 let pair = tile[i.min(tile.len() - 1)];
@@ -132,6 +138,15 @@ impl Group {
         }
     }
 
+    /// A group's share of the next place's templates.
+    fn later<'a, E: Element>(self, matching: &Matching<'a, E>) -> &'a [E] {
+        let (count, groups) = (matching.count, matching.count.div_ceil(MOST * LANES));
+        let place = count * matching.shape.channels;
+        let share = place.div_ceil(groups);
+        let first = (self.place + 1) * place + self.first / (MOST * LANES) * share;
+        matching.templates.get(first..matching.templates.len().min(first + share)).unwrap_or_default()
+    }
+
     /// The group's values in steps, `[pairs of channels, VECTORS * LANES]`. Lanes without a template hold whatever values.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
@@ -142,8 +157,8 @@ impl Group {
             |v: usize, c: usize| if c < channels { load(row(c), v * LANES) } else { _mm512_setzero_ps() };
         for (pair, numbers) in numbers.chunks_exact_mut(VECTORS * LANES).enumerate() {
             for (v, numbers) in numbers.chunks_exact_mut(LANES).enumerate() {
-                let [even, odd] = [two(v, 2 * pair), two(v, 2 * pair + 1)]
-                    .map(|values| _mm512_cvtps_epi32(_mm512_mul_ps(values, _mm512_set1_ps(LEVELS))));
+                let even = steps(two(v, 2 * pair));
+                let odd = steps(two(v, 2 * pair + 1));
                 // Four of one channel, then four of the next, in each quarter; then side by side.
                 let packed = _mm512_packs_epi32(even, odd);
                 let order = _mm512_broadcast_i32x4(_mm_setr_epi8(
@@ -156,6 +171,13 @@ impl Group {
             }
         }
     }
+}
+
+/// Values in whole steps.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+fn steps(values: __m512) -> __m512i {
+    _mm512_cvtps_epi32(_mm512_mul_ps(values, _mm512_set1_ps(LEVELS)))
 }
 
 /// Sixteen values from `first` on; near the end of the bank, where there are fewer, zeros behind them.
