@@ -87,7 +87,7 @@ fn settings_that_cannot_be() {
         ("window", "0", "window"),
         ("epsilon", "0", "epsilon"),
         ("lambda", "-1", "lambda"),
-        ("top", "100000", "top"),
+        ("top", "5", "top must be more than 0 and at most 1"),
         ("shifts", "9", "shifts must be 0 to 8"),
         ("sheets", "60", "unknown parameter 'sheets'"),
     ] {

@@ -27,8 +27,8 @@ pub struct Params {
     pub epsilon: f64,
     /// Centroids of the averaged features.
     pub centroids: usize,
-    /// k, positions whose distances make up the image score.
-    pub top: usize,
+    /// Share of the positions whose distances make up the image score: k of the paper, see [`Params::top_places`].
+    pub top: f64,
     /// Frames are compared once more for every one of so many pixels by which they are shifted, and the results averaged.
     pub shifts: usize,
     /// Side of the Gaussian kernel that smooths the map, odd.
@@ -40,7 +40,7 @@ pub struct Params {
 }
 
 impl Params {
-    /// The paper's values for `references` images and the finest layer's stride, but for `channels`, `centroids` and `shifts`: README.md.
+    /// The paper's values for `references` images and the finest layer's stride, but for `channels`, `centroids`, `top` and `shifts`: README.md.
     pub fn new(references: usize, stride: usize) -> Self {
         Self {
             references,
@@ -52,7 +52,7 @@ impl Params {
             lambda: 0.25,
             epsilon: 0.01,
             centroids: 400,
-            top: 5,
+            top: 0.01,
             shifts: 0,
             blur_side: 33,
             blur_sigma: 4.0,
@@ -63,6 +63,11 @@ impl Params {
     /// Rows and columns of the positions for an input.
     pub fn places(&self, input: &InputSpec) -> (usize, usize) {
         (input.height as usize / self.stride, input.width as usize / self.stride)
+    }
+
+    /// k of so many positions, at least 1.
+    pub fn top_places(&self, places: usize) -> usize {
+        ((self.top * places as f64).round() as usize).max(1)
     }
 
     /// Rows and columns between a position and the distributions that it is compared with.
@@ -110,8 +115,10 @@ impl Params {
                 self.stride, input.width, input.height
             ));
         }
-        let (height, width) = self.places(input);
-        within("top", self.top, 1, height * width)
+        if !(self.top > 0.0 && self.top <= 1.0) {
+            return Err(format!("top must be more than 0 and at most 1, found {}", self.top));
+        }
+        Ok(())
     }
 }
 

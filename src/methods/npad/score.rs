@@ -72,7 +72,7 @@ impl NpadScore {
         };
         self.order.clear();
         self.order.extend((0..a.len()).filter(|&place| seen(place)));
-        let top = self.npad.params.top;
+        let top = self.npad.params.top_places(places.places());
         if self.order.len() > top {
             let order = |x: &usize, y: &usize| a[*y].total_cmp(&a[*x]).then(x.cmp(y));
             self.order.select_nth_unstable_by(top - 1, order);
