@@ -9,7 +9,8 @@
 //! `BENCH_KEEP` names a folder that keeps them for the next run.
 //!
 //! `BENCH_IMAGES` names folders of images, with colons between them; without it they are drawn. `BENCH_BACKBONE` names another network
-//! than the one that ships, `BENCH_ROWS` another size of the largest bank than a million, `BENCH_CHART` another file than docs/cost.svg.
+//! than the one that ships, `BENCH_ROWS` another size of the largest bank than a million, `BENCH_GRAPH_ROWS` that of the largest one that an
+//! index is built for (larger ones are searched exactly alone), `BENCH_CHART` another file than docs/cost.svg.
 
 #[path = "common/drawn.rs"]
 mod drawn;
@@ -52,6 +53,7 @@ fn main() {
     };
     let kept = std::env::var_os("BENCH_KEEP").map_or(scratch.path().to_owned(), PathBuf::from);
 
+    let most_of_graphs = number("BENCH_GRAPH_ROWS", usize::MAX);
     let (rows, frames) = embed(most.div_ceil(PATCHES) + FRAMES, scratch.path());
     let sizes: Vec<usize> =
         ROWS.into_iter().filter(|&size| size <= most.min(rows.len() / DIMENSION)).collect();
@@ -62,7 +64,7 @@ fn main() {
     let costs: Vec<Cost> = sizes
         .into_iter()
         .map(|size| {
-            let cost = Cost::measure(&rows[..size * DIMENSION], &frames, &kept);
+            let cost = Cost::measure(&rows[..size * DIMENSION], &frames, &kept, size <= most_of_graphs);
             println!("{}", cost.line());
             cost
         })
@@ -149,7 +151,12 @@ fn fit(scratch: &Path) -> PathBuf {
 struct Cost {
     rows: usize,
     exact: Search,
-    approximate: Search,
+    approximate: Option<Approximate>,
+}
+
+/// A search by a graph.
+struct Approximate {
+    search: Search,
     breadth: usize,
     recall: f64,
 }
@@ -162,7 +169,7 @@ struct Search {
 }
 
 impl Cost {
-    fn measure(rows: &[f16], frames: &[Vec<f32>], kept: &Path) -> Self {
+    fn measure(rows: &[f16], frames: &[Vec<f32>], kept: &Path, with_graph: bool) -> Self {
         let count = rows.len() / DIMENSION;
         let stored = size_of_val(rows);
         let search = |milliseconds, bytes| Search { milliseconds, megabytes: (stored + bytes) as f64 * 1e-6 };
@@ -179,6 +186,9 @@ impl Cost {
         });
         let exact = search(exact, nearest.bytes());
         drop(nearest);
+        if !with_graph {
+            return Self { rows: count, exact, approximate: None };
+        }
 
         let mut settings = Index::default();
         let links = kept_links(kept, rows, &settings);
@@ -193,19 +203,21 @@ impl Cost {
             });
             let recall = hits as f64 / (expected.len() * PATCHES) as f64;
             if recall >= RECALL || settings.breadth >= count {
-                let approximate = search(time, graph.bytes());
-                return Self { rows: count, exact, approximate, breadth: settings.breadth, recall };
+                let approximate =
+                    Approximate { search: search(time, graph.bytes()), breadth: settings.breadth, recall };
+                return Self { rows: count, exact, approximate: Some(approximate) };
             }
             settings.breadth *= 2;
         }
     }
 
     fn line(&self) -> String {
-        let Self { rows, exact, approximate, breadth, recall } = self;
-        format!(
-            "| {rows} | {:.2} | {:.0} | {:.2} | {:.0} | {breadth} | {recall:.4} |",
-            exact.milliseconds, exact.megabytes, approximate.milliseconds, approximate.megabytes
-        )
+        let Self { rows, exact, approximate } = self;
+        let approximate = approximate.as_ref().map_or("– | – | – | –".into(), |approximate| {
+            let Approximate { search, breadth, recall } = approximate;
+            format!("{:.2} | {:.0} | {breadth} | {recall:.4}", search.milliseconds, search.megabytes)
+        });
+        format!("| {rows} | {:.2} | {:.0} | {approximate} |", exact.milliseconds, exact.megabytes)
     }
 }
 
@@ -240,6 +252,12 @@ const GRID: RGBColor = RGBColor(0xe9, 0xec, 0xee);
 const AXIS: RGBColor = RGBColor(0xc3, 0xca, 0xcf);
 const EXACT: RGBColor = RGBColor(0xd9, 0x5d, 0x39);
 const APPROXIMATE: RGBColor = RGBColor(0x2f, 0x7f, 0x86);
+/// What is drawn: name, colour, and which search of a bank.
+const SERIES: [(&str, RGBColor, OfCost); 2] = [
+    ("exact", EXACT, |cost| Some(&cost.exact)),
+    ("approximate, recall at least 0.99", APPROXIMATE, |cost| Some(&cost.approximate.as_ref()?.search)),
+];
+type OfCost = fn(&Cost) -> Option<&Search>;
 /// Width and height of a panel in pixels.
 const PANEL: (u32, u32) = (520, 380);
 
@@ -261,7 +279,7 @@ fn panel(
     title: &str,
     value: fn(&Search) -> f64,
 ) -> Drawn {
-    let values = || costs.iter().flat_map(|cost| [&cost.exact, &cost.approximate]).map(value);
+    let values = || SERIES.iter().flat_map(|(.., of)| costs.iter().filter_map(of)).map(value);
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     let decades = 10f64.powf(low.log10().floor())..10f64.powf(high.log10().ceil());
     let rows = costs[0].rows as f64..costs[costs.len() - 1].rows as f64;
@@ -283,11 +301,9 @@ fn panel(
         .x_label_formatter(&|rows| with_separators(*rows))
         .y_label_formatter(&|value| with_separators(*value))
         .draw()?;
-    for (name, colour, of) in [
-        ("exact", EXACT, (|cost| &cost.exact) as fn(&Cost) -> &Search),
-        ("approximate, recall at least 0.99", APPROXIMATE, |cost| &cost.approximate),
-    ] {
-        let points: Vec<(f64, f64)> = costs.iter().map(|cost| (cost.rows as f64, value(of(cost)))).collect();
+    for (name, colour, of) in SERIES {
+        let points: Vec<(f64, f64)> =
+            costs.iter().filter_map(|cost| Some((cost.rows as f64, value(of(cost)?)))).collect();
         plot.draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
