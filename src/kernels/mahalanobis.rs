@@ -6,7 +6,7 @@
 //! hundred thousandths of it.
 
 use super::parallel;
-use packed::{COLUMNS, ROWS, TILE, step, tiles};
+use packed::{COLUMNS, ROWS, TILE, step};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
@@ -100,8 +100,8 @@ impl<'a> Gaussians<'a> {
         let centred = |c: usize| f64::from(vector[c] - mean[c]);
         let mut sum = 0f64;
         for row in 0..d {
-            let (block, lane) = (row / ROWS, row % ROWS);
-            let block = &factor.packed[(0..block).map(|block| tiles(block) * TILE).sum()..];
+            let lane = row % ROWS;
+            let block = &factor.packed[packed_len(row - lane)..];
             let value = |column: usize| {
                 let tile = &block[column / COLUMNS * TILE..];
                 let level = tile[column % COLUMNS * ROWS + lane];
@@ -136,6 +136,10 @@ struct Triangle<'a> {
     diagonal: &'a [f32],
     /// The factor of the next place, which is asked for from memory while this one is in use: the processor's own foresight ends with
     /// each page of 4 KB.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "the plain code asks for nothing ahead")
+    )]
     later: &'a [i16],
 }
 

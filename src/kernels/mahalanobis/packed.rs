@@ -1,7 +1,6 @@
 //! A lower triangle in 16 bits.
 
 use half::bf16;
-use std::ops::Range;
 
 /// Rows of a factor whose values lie side by side.
 pub(super) const ROWS: usize = 8;
@@ -14,7 +13,8 @@ const LEVELS: f64 = 32_767.0;
 
 /// Number of values of a packed factor of `channels` rows.
 pub fn packed_len(channels: usize) -> usize {
-    (0..channels.div_ceil(ROWS)).map(|block| tiles(block) * TILE).sum()
+    let blocks = channels.div_ceil(ROWS);
+    blocks * (blocks + 1) / 2 * tiles(0) * TILE
 }
 
 /// Tiles of a block of rows: those up to the diagonal.
@@ -25,8 +25,8 @@ pub(super) fn tiles(block: usize) -> usize {
 /// A lower triangle in 16 bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Factor {
-    /// The triangle without its diagonal: eight rows after the other, tiles of four columns after the other up to the diagonal. Zeros on the
-    /// diagonal, above it and where there is no row. The size of a step is the upper half of an f32.
+    /// The triangle without its diagonal: eight rows at a time, in tiles of four columns up to the diagonal, so that block b has 2 (b + 1)
+    /// tiles. Levels and steps are 0 on the diagonal, above it and where there is no row. The size of a step is the upper half of an f32.
     pub packed: Vec<i16>,
     /// The diagonal.
     pub diagonal: Vec<f32>,
@@ -37,16 +37,11 @@ pub fn pack(lower: &[f64], channels: usize) -> Factor {
     let mut packed = vec![0; packed_len(channels)];
     let mut all = packed.chunks_exact_mut(TILE);
     for block in 0..channels.div_ceil(ROWS) {
-        for (tile, packed) in (0..tiles(block)).zip(&mut all) {
+        for (number, tile) in (0..tiles(block)).zip(&mut all) {
             for row in block * ROWS..channels.min((block + 1) * ROWS) {
-                pack_row(
-                    lower,
-                    channels,
-                    row,
-                    tile * COLUMNS..row.min((tile + 1) * COLUMNS),
-                    row % ROWS,
-                    packed,
-                );
+                let below = &lower[row * channels..][..row];
+                let columns = (number * COLUMNS).min(row)..((number + 1) * COLUMNS).min(row);
+                pack_row(&below[columns], row % ROWS, tile);
             }
         }
     }
@@ -54,24 +49,15 @@ pub fn pack(lower: &[f64], channels: usize) -> Factor {
     Factor { packed, diagonal }
 }
 
-/// Packs some columns of a row into the `lane` of its tile.
-fn pack_row(
-    lower: &[f64],
-    channels: usize,
-    row: usize,
-    columns: Range<usize>,
-    lane: usize,
-    tile: &mut [i16],
-) {
-    let value = |column: usize| lower[row * channels + column];
-    let largest = columns.clone().map(value).fold(0.0, |most: f64, value| most.max(value.abs()));
-    let step = round_up(largest / LEVELS);
+/// Packs the values of a tile's columns in a row into its `lane`.
+fn pack_row(values: &[f64], lane: usize, tile: &mut [i16]) {
+    let step = round_up(values.iter().fold(0.0, |most: f64, value| most.max(value.abs())) / LEVELS);
     if step == bf16::ZERO {
         return;
     }
-    for (place, column) in columns.enumerate() {
-        let level = (value(column) / step.to_f64()).round();
-        tile[place * ROWS + lane] = level.clamp(-LEVELS, LEVELS) as i16;
+    for (column, value) in values.iter().enumerate() {
+        let level = (value / step.to_f64()).round();
+        tile[column * ROWS + lane] = level.clamp(-LEVELS, LEVELS) as i16;
     }
     tile[COLUMNS * ROWS + lane] = step.to_bits() as i16;
 }
