@@ -1,6 +1,6 @@
 //! Sharing work out between the calling thread and rayon's.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
@@ -30,7 +30,8 @@ where
 }
 
 thread_local! {
-    static SPARE: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    /// The largest last; as many as were ever in use at once.
+    static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A buffer of f32 values that stays with the thread: memory fresh from the system would cost more than many a kernel.
@@ -43,8 +44,8 @@ pub struct Buffer {
 impl Buffer {
     /// A buffer of `length` values, whatever they are.
     pub fn new(length: usize) -> Self {
-        // Whoever asks for a second one while this one is in use finds none and gets a new one.
-        let mut values = SPARE.take();
+        // Whoever asks for a second one while this one is in use gets another, which stays, too.
+        let mut values = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         if values.len() < length {
             values.resize(length, 0.0);
         }
@@ -54,8 +55,11 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let spare = SPARE.take();
-        SPARE.set(if spare.len() > self.values.len() { spare } else { std::mem::take(&mut self.values) });
+        let values = std::mem::take(&mut self.values);
+        SPARE.with_borrow_mut(|spare| {
+            let place = spare.partition_point(|other| other.len() <= values.len());
+            spare.insert(place, values);
+        });
     }
 }
 
