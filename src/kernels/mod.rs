@@ -2,7 +2,7 @@
 //!
 //! Each kernel is plain code that anyone can read; where the compiler needs telling that a wider instruction
 //! set is there, `simd::wide` compiles the same code once more for it and chooses at run time. Only the searches
-//! are written by hand for an instruction set, and tested against their plain form.
+//! and the Mahalanobis distances are written by hand for an instruction set, and tested against their plain form.
 
 pub mod blur;
 pub mod centroids;

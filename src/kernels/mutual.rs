@@ -14,6 +14,8 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 #[cfg(target_arch = "x86_64")]
+mod group;
+#[cfg(target_arch = "x86_64")]
 mod lanes;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -51,7 +53,8 @@ type Kernel<E> = fn(matching: &Matching<'_, E>, band: &mut Band<'_>);
 pub const NONE: u32 = u32::MAX;
 
 impl<'a, E: Element> Matching<'a, E> {
-    /// A comparison with `count` templates in windows of the odd sides `(forward, backward)`.
+    /// A comparison with `count` templates in windows of the odd sides `(forward, backward)`. Vectors have unit length: values beyond 1 may
+    /// count as 1.
     ///
     /// # Panics
     /// If there is no template, a length does not fit `shape`, or a window is even.

@@ -3,6 +3,7 @@
 //! A tile of sums stays in registers: each value of the query is spread over a vector once for all templates of a group, and each
 //! vector of templates is loaded once for all places of the tile.
 
+use super::group::Group;
 use super::{Band, Element, Matching, Pair};
 use crate::kernels::parallel::Buffer;
 use crate::kernels::vector::Vector;
@@ -63,13 +64,6 @@ unsafe fn fill<V: Vector, E: Element, const MOST: usize>(matching: &Matching<'_,
     }
 }
 
-/// The templates of a place from `first` on, as many as a few vectors hold.
-#[derive(Clone, Copy)]
-struct Group {
-    place: usize,
-    first: usize,
-}
-
 impl Group {
     /// # Safety
     /// The processor must have AVX2, F16C and the instruction set of `V`.
@@ -88,13 +82,9 @@ impl Group {
         // SAFETY: the caller has checked the processor.
         unsafe { self.convert(matching, stride, values) };
         // From here a lane without a template, or with one that is left out, never wins.
-        let present = (matching.count - self.first).min(stride);
-        start.fill(f32::NEG_INFINITY);
-        start[..present].fill(0.0);
-        if let Some(skipped) = matching.skipped_at(self.place)
-            && (self.first..self.first + present).contains(&skipped)
-        {
-            start[skipped - self.first] = f32::NEG_INFINITY;
+        let lanes = self.lanes(matching, stride);
+        for (lane, start) in start.iter_mut().enumerate() {
+            *start = if lanes >> lane & 1 == 1 { 0.0 } else { f32::NEG_INFINITY };
         }
         let mut found = [0.0; TILE];
         for tile in pairs.chunks(TILE) {

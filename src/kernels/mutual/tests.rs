@@ -46,7 +46,7 @@ fn check_parity<E: Element>(
         .map(convert)
         .collect();
     let skipped: Vec<u32> =
-        (0..shape.places()).map(|i| if i % 3 == 0 { NONE } else { (i % count) as u32 }).collect();
+        (0..shape.places()).map(|i| if i % 3 == 0 { NONE } else { (31 * i % count) as u32 }).collect();
     let new = || Matching::new(&query, &templates, shape, count, windows).skipping(&skipped);
     let expected = run(&new().plain());
     let mut kernels: Vec<(&str, Kernel<E>, f32)> = vec![("plain", scalar::band, 0.0)];
@@ -114,6 +114,30 @@ fn a_template_that_is_left_out_counts_for_nothing() {
     assert_eq!(run(&new()), (vec![0.0; 4], vec![0.0; 4]));
     let found = run(&new().skipping(&[0, NONE, 0, 1]));
     assert_eq!(found, (vec![2.0, 0.0, 2.0, 0.0], vec![2.0, 0.0, 2.0, 0.0]));
+}
+
+/// A vector holds the 65th template alone: left out, nothing is left of its group.
+#[test]
+fn the_first_template_of_a_group_is_left_out() {
+    let shape = Shape { height: 2, width: 1, channels: 3 };
+    let count = 65;
+    let query = vectors(1, shape.places(), shape.channels);
+    // The 65th template is the query, the others its opposite.
+    let templates: Vec<f32> =
+        query.iter().flat_map(|&v| (0..count).map(move |t| if t == 64 { v } else { -v })).collect();
+    let halves: Vec<f16> = templates.iter().copied().map(f16::from_f32).collect();
+    for skipped in [[64; 2], [NONE; 2]] {
+        let expected = if skipped[0] == 64 { 2.0 } else { 0.0 };
+        for (forward, backward) in [
+            run(&Matching::new(&query, &templates, shape, count, (1, 1)).skipping(&skipped)),
+            run(&Matching::new(&query, &halves, shape, count, (1, 1)).skipping(&skipped)),
+        ] {
+            assert!(
+                forward.iter().chain(&backward).all(|d| (d - expected).abs() < 1e-3),
+                "{forward:?} {backward:?}"
+            );
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -1,9 +1,10 @@
 //! AVX-512 with its instructions for neural networks: products of whole numbers of 16 bits, two channels at a time, which are twice as
 //! many in an instruction as those of f32.
 //!
-//! Vectors have unit length, so that no value is beyond 1 and no sum of products either: in steps of 2^-15 values fit 16 bits and sums
-//! 31. Rounding changes a similarity by some 1e-5, about as much as templates have lost to f16 before; it is used for those alone.
+//! Vectors have unit length, so that no value is beyond 1 and no sum of products either: in steps of 1 / 32,767 values fit 16 bits and
+//! sums 31. Rounding changes a similarity by some 1e-5, about as much as templates have lost to f16 before; it is used for those alone.
 
+use super::group::Group;
 use super::{Band, Element, LEAST, Matching, Pair, around};
 use crate::kernels::parallel::Buffer;
 use crate::kernels::simd::prefetch_for_later;
@@ -53,10 +54,10 @@ fn fill<E: Element>(matching: &Matching<'_, E>, band: &mut Band<'_>) {
             let vectors = (matching.count - first).div_ceil(LANES).min(MOST);
             let group = Group { place, first };
             match vectors {
-                1 => group.compare::<E, 1>(matching, band, at, &pairs, query, templates),
-                2 => group.compare::<E, 2>(matching, band, at, &pairs, query, templates),
-                3 => group.compare::<E, 3>(matching, band, at, &pairs, query, templates),
-                _ => group.compare::<E, MOST>(matching, band, at, &pairs, query, templates),
+                1 => group.compare_rounded::<E, 1>(matching, band, at, &pairs, query, templates),
+                2 => group.compare_rounded::<E, 2>(matching, band, at, &pairs, query, templates),
+                3 => group.compare_rounded::<E, 3>(matching, band, at, &pairs, query, templates),
+                _ => group.compare_rounded::<E, MOST>(matching, band, at, &pairs, query, templates),
             }
         }
     }
@@ -67,7 +68,7 @@ fn fill<E: Element>(matching: &Matching<'_, E>, band: &mut Band<'_>) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 fn round(vector: &[f32], numbers: &mut [i32]) {
     for (numbers, first) in numbers.chunks_mut(LANES / 2).zip((0..).step_by(LANES)) {
-        // What is beyond the range becomes the largest or the smallest number, and what is none the smallest.
+        // What is beyond the range becomes the largest or the smallest number; what does not fit 32 bits, or is no number, the smallest.
         let pairs: [i32; LANES / 2] = bytemuck::cast(_mm512_cvtsepi32_epi16(steps(load(vector, first))));
         numbers.copy_from_slice(&pairs[..numbers.len()]);
     }
@@ -81,17 +82,10 @@ struct Query<'a> {
     first: usize,
 }
 
-/// The templates of a place from `first` on, as many as a few vectors hold.
-#[derive(Clone, Copy)]
-struct Group {
-    place: usize,
-    first: usize,
-}
-
 impl Group {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-    fn compare<E: Element, const VECTORS: usize>(
+    fn compare_rounded<E: Element, const VECTORS: usize>(
         self,
         matching: &Matching<'_, E>,
         band: &mut Band<'_>,
@@ -103,22 +97,14 @@ impl Group {
         let length = matching.shape.channels.div_ceil(2);
         let templates = &mut templates[..length * VECTORS * LANES];
         self.round::<E, VECTORS>(matching, templates);
-        // A lane without a template, or with one that is left out, never wins.
-        let present = (matching.count - self.first).min(VECTORS * LANES);
-        let mut lanes = u64::MAX >> (64 - present);
-        if let Some(skipped) = matching.skipped_at(self.place)
-            && (self.first..self.first + present).contains(&skipped)
-        {
-            lanes &= !(1 << (skipped - self.first));
-        }
+        let lanes = self.lanes(matching, VECTORS * LANES);
         // The next place's templates are asked for meanwhile, bit by bit.
-        let mut later = self
-            .later(matching)
-            .chunks(self.later(matching).len().div_ceil(pairs.len().div_ceil(TILE)).max(1));
+        let later = self.later(matching);
+        let mut later = later.chunks(later.len().div_ceil(pairs.len().div_ceil(TILE)).max(1));
         let mut found = [0; TILE];
         for tile in pairs.chunks(TILE) {
             prefetch_for_later(later.next().unwrap_or_default());
-            // A short tile repeats its last place, which changes no maximum.
+            // What a short tile repeats is not computed.
             let queries: [&[i32]; TILE] = std::array::from_fn(|i| {
                 let pair = tile[i.min(tile.len() - 1)];
                 &query.numbers[(pair.place - query.first) * length..][..length]

@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 
 /// A type of stored features: f16 as a rule, f32 where exact numbers count more than memory. Sums are in f32 either way.
 pub trait Element: Copy + Send + Sync {
-    /// Whether values have lost as much to 16 bits as arithmetic in steps of 2^-15 would cost them.
+    /// Whether values have lost as much to 16 bits as arithmetic in steps of 1 / 32,767 would cost them.
     const HALF: bool;
 
     /// The value.
