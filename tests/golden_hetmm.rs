@@ -12,7 +12,7 @@ use gstanomaly::bundle::Bank;
 use gstanomaly::frame::{Fit, InputSpec};
 use gstanomaly::kernels::mutual::Matching;
 use gstanomaly::kernels::resize::Bilinear;
-use gstanomaly::kernels::windowed::Shape;
+use gstanomaly::kernels::windowed::{Element, Shape};
 use gstanomaly::methods::hetmm::optics::{Distances, clusters};
 use gstanomaly::methods::hetmm::selection::{choose, products};
 use gstanomaly::methods::hetmm::{Hetmm, Layer, Params};
@@ -37,11 +37,21 @@ fn side_by_side(images: &[Vec<f32>]) -> Vec<f32> {
 }
 
 /// Forward and backward distances of a query.
-fn distances(query: &[f32], templates: &[Vec<f32>], shape: Shape, windows: (usize, usize)) -> [Vec<f32>; 2] {
+fn distances<E: Element>(
+    query: &[f32],
+    templates: &[E],
+    shape: Shape,
+    windows: (usize, usize),
+) -> [Vec<f32>; 2] {
     let mut found = [vec![0.0; shape.places()], vec![0.0; shape.places()]];
     let [forward, backward] = &mut found;
-    Matching::new(query, &side_by_side(templates), shape, templates.len(), windows).run(forward, backward);
+    let count = templates.len() / shape.len();
+    Matching::new(query, templates, shape, count, windows).run(forward, backward);
     found
+}
+
+fn halves(values: &[f32]) -> Vec<f16> {
+    values.iter().copied().map(f16::from_f32).collect()
 }
 
 #[test]
@@ -53,17 +63,24 @@ fn matching_of_single_templates() {
         let queries = images(&golden.floats(&format!("query_{layer}")), shape);
         let templates = images(&golden.floats(&format!("templates_{layer}")), shape);
         assert_eq!(templates.len(), TEMPLATES);
-        let mut found = [Vec::new(), Vec::new()];
+        let (mut exact, mut stored) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
         for query in &queries {
             for template in &templates {
-                let one = distances(query, std::slice::from_ref(template), shape, windows);
-                for (found, one) in found.iter_mut().zip(one) {
+                let of_halves = distances(query, &halves(template), shape, windows);
+                let of_floats = distances(query, template, shape, windows);
+                for (found, one) in
+                    exact.iter_mut().chain(&mut stored).zip(of_floats.into_iter().chain(of_halves))
+                {
                     found.extend(one.into_iter().map(|distance| 1.0 - distance));
                 }
             }
         }
-        assert_close(&format!("forward {case}"), &found[0], &golden.floats(&format!("fw_{case}")), 1e-6);
-        assert_close(&format!("backward {case}"), &found[1], &golden.floats(&format!("bw_{case}")), 1e-6);
+        for (i, name) in ["fw", "bw"].into_iter().enumerate() {
+            let expected = golden.floats(&format!("{name}_{case}"));
+            assert_close(&format!("{name} {case}"), &exact[i], &expected, 1e-6);
+            // What a bank holds has lost up to 2^-11 of each value, and may be multiplied in steps of 1 / 32,767.
+            assert_close(&format!("{name} {case} in f16"), &stored[i], &expected, 6e-4);
+        }
     }
 }
 
@@ -79,7 +96,7 @@ fn the_final_map() {
         let templates = images(&golden.floats(&format!("templates_{layer}")), shape);
         let widen = Bilinear::corners((shape.height, shape.width), (56, 56));
         for (query, sum) in queries.iter().zip(&mut sums) {
-            let maps = distances(query, &templates, shape, windows);
+            let maps = distances(query, &side_by_side(&templates), shape, windows);
             for (map, share) in maps.iter().zip([alpha, 1.0 - alpha]) {
                 let mut wide = vec![0.0; 56 * 56];
                 widen.run(map, &mut wide);
