@@ -74,9 +74,10 @@ pub(super) fn step(bits: i16) -> f32 {
     f32::from_bits(u32::from(bits as u16) << 16)
 }
 
-/// Whether all steps of packed factors are finite.
+/// Whether packed factors can hold finite values alone, whatever their levels are.
 pub fn is_finite(packed: &[i16]) -> bool {
-    packed.chunks_exact(TILE).all(|tile| tile[COLUMNS * ROWS..].iter().all(|&bits| step(bits).is_finite()))
+    let finite = |&bits: &i16| (step(bits) * f32::from(i16::MIN)).is_finite();
+    packed.chunks_exact(TILE).all(|tile| tile[COLUMNS * ROWS..].iter().all(finite))
 }
 
 #[cfg(test)]
@@ -91,7 +92,10 @@ mod tests {
         }
         let (zero, mut spoilt) = (pack(&[2.0, 0.0, 0.0, 2.0], 2), vec![0; TILE]);
         assert!(zero.packed.iter().all(|&level| level == 0) && zero.diagonal == [2.0, 2.0]);
-        spoilt[COLUMNS * ROWS] = bf16::INFINITY.to_bits() as i16;
-        assert!(!is_finite(&spoilt) && is_finite(&zero.packed));
+        assert!(is_finite(&zero.packed));
+        for step in [bf16::INFINITY, bf16::NAN, bf16::MAX] {
+            spoilt[COLUMNS * ROWS] = step.to_bits() as i16;
+            assert!(!is_finite(&spoilt), "{step}");
+        }
     }
 }
