@@ -56,7 +56,14 @@ impl<'a> Pass<'a> {
 
     /// The learned features of a scale, `[outputs, places]`, from its raw ones, `[inputs, places]`.
     pub fn forward(&mut self, scale: usize, raw: Tensor<2>, shape: MapShape) -> Tensor<2> {
-        let ScaleShape { inputs, outputs } = self.scales[scale];
+        let joined = self.joined(scale, raw, shape);
+        let (product, bias) = self.last(scale, joined);
+        product + bias
+    }
+
+    /// What the four branches of a scale say, `[256, places]`: everything but the last convolution.
+    pub fn joined(&mut self, scale: usize, raw: Tensor<2>, shape: MapShape) -> Tensor<2> {
+        let ScaleShape { inputs, .. } = self.scales[scale];
         let x = self.stem(&Unit::stem(scale), inputs, raw);
         let inner = |name| Unit::inner(scale, name);
         let straight = |pass: &mut Self, unit: Unit, width: usize| {
@@ -72,10 +79,21 @@ impl<'a> Pass<'a> {
         let unit = inner("branch3.1");
         let fourth = self.conv1x1(&unit.conv, [WIDTH, STEM], x);
         let fourth = self.norm(&unit, pool(fourth, shape));
-        let joined = Tensor::cat(vec![first, second, third, fourth], 0);
-        let last = last(scale);
+        Tensor::cat(vec![first, second, third, fourth], 0)
+    }
+
+    /// The learned features, `[outputs, places]`, of sums of places of [`Pass::joined`], `[256, places]`, whose shares add up to `shares`,
+    /// `[1, places]`: the last convolution is linear, so that it may as well see what was read between places as the places themselves.
+    pub fn between(&self, scale: usize, joined: Tensor<2>, shares: Tensor<2>) -> Tensor<2> {
+        let (product, bias) = self.last(scale, joined);
+        product + bias * shares
+    }
+
+    /// The last convolution's product and its bias, `[outputs, 1]`.
+    fn last(&self, scale: usize, joined: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let (last, outputs) = (last(scale), self.scales[scale].outputs);
         let bias = self.learned(&format!("{last}.bias")).reshape([outputs, 1]);
-        self.conv1x1(&last, [outputs, JOINED], joined) + bias
+        (self.conv1x1(&last, [outputs, JOINED], joined), bias)
     }
 
     /// The batch's statistics, if this pass learns.

@@ -169,14 +169,22 @@ impl Selection {
         self.negative.0.push(negative);
     }
 
-    /// The positive and the negative part of the loss of learned features `[channels, places]`.
-    pub fn loss(&self, features: Tensor<2>, params: &LossParams, device: &Device) -> [Tensor<1>; 2] {
+    /// The positive and the negative part of the loss. `joined`, `[channels, places]`, is what `last` makes learned features of, given with
+    /// the sums of the shares of what was read: only the places that are compared need any.
+    pub fn loss(
+        &self,
+        joined: Tensor<2>,
+        last: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+        params: &LossParams,
+        device: &Device,
+    ) -> [Tensor<1>; 2] {
         let pairs = self.positive.0.len();
         if pairs == 0 {
-            return [features.clone().sum().mul_scalar(0.0), features.sum().mul_scalar(0.0)];
+            return [joined.clone().sum().mul_scalar(0.0), joined.sum().mul_scalar(0.0)];
         }
-        let query = self.query.read(features.clone(), device);
-        let reference = self.reference.read(features, device);
+        let features =
+            |sampling: &Sampling| last(sampling.read(joined.clone(), device), sampling.sums(device));
+        let (query, reference) = (features(&self.query), features(&self.reference));
         let length = |x: &Tensor<2>| (x.clone() * x.clone()).sum_dim(0).add_scalar(TINY).sqrt();
         let lengths = (length(&query) * length(&reference)).clamp_min(LEAST_LENGTHS);
         let cosine = ((query * reference).sum_dim(0) / lengths).reshape([pairs]);
@@ -197,6 +205,12 @@ impl Sampling {
         let shares = vector(&self.shares, device).reshape([1, count]);
         let corners = features.select(1, places) * shares;
         corners.reshape([channels, count / 4, 4]).sum_dim(2).reshape([channels, count / 4])
+    }
+
+    /// What the shares of each place add up to, `[1, pairs]`: less than 1 beyond the border.
+    fn sums(&self, device: &Device) -> Tensor<2> {
+        let sums: Vec<f32> = self.shares.chunks_exact(4).map(|shares| shares.iter().sum()).collect();
+        vector(&sums, device).reshape([1, sums.len()])
     }
 }
 
@@ -246,7 +260,8 @@ mod tests {
         let device = Device::flex();
         let features = Tensor::ones([3, SHAPE.places()], &device);
         let params = LossParams::default();
-        for part in Selection::new(&maps, &[Pairs::default()], &params).loss(features, &params, &device) {
+        let selection = Selection::new(&maps, &[Pairs::default()], &params);
+        for part in selection.loss(features, |joined, _| joined, &params, &device) {
             assert_eq!(part.into_scalar::<f32>(), 0.0);
         }
     }

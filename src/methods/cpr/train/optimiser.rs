@@ -2,7 +2,7 @@
 
 use super::branch::{Pass, floats, vector};
 use super::loss::{LossParams, Losses, Pairs, Selection};
-use super::weights::{Values, Weights, is_learned};
+use super::weights::{JOINED, Values, Weights, is_learned};
 use super::{RawMaps, ScaleShape};
 use crate::error::{Error, Result};
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
@@ -156,8 +156,18 @@ impl Learner {
         let mut parts: Vec<[Tensor<1>; 2]> = Vec::with_capacity(maps.len());
         for (scale, maps) in maps.iter().enumerate() {
             assert_eq!(maps.shape.images, 2 * pairs.len(), "every query has a reference");
-            let features = pass.forward(scale, maps.tensor(self.scales[scale].inputs, &device), maps.shape);
-            parts.push(Selection::new(maps, pairs, &self.loss).loss(features, &self.loss, &device));
+            let ScaleShape { inputs, outputs } = self.scales[scale];
+            let raw = maps.tensor(inputs, &device);
+            let selection = Selection::new(maps, pairs, &self.loss);
+            // Before or after the last convolution, what has fewer channels is read.
+            parts.push(if outputs < JOINED {
+                let features = pass.forward(scale, raw, maps.shape);
+                selection.loss(features, |features, _| features, &self.loss, &device)
+            } else {
+                let joined = pass.joined(scale, raw, maps.shape);
+                let last = |read, shares| pass.between(scale, read, shares);
+                selection.loss(joined, last, &self.loss, &device)
+            });
         }
         let observed = pass.into_observed();
         let sum = |part: usize| {
