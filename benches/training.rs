@@ -4,29 +4,35 @@
 //!
 //! Batches of 8 queries and 8 references of random features as EfficientNet-Lite0 makes them of 320x320 pixels (strides 4 and 8,
 //! 24 and 40 channels), 300 pairs of each kind an image, 16 learned channels. Printed are the median and the fastest step.
-//! `BENCH_STEPS` and `BENCH_THREADS` stand for 10 and 2.
+//! `BENCH_STEPS` and `BENCH_THREADS` stand for 10 and 2. `BENCH_PRESET=standard` takes batches of 4 of what DenseNet201 makes (256 and 512
+//! channels) and 384 learned channels.
 
 use gstanomaly::methods::cpr::train::{
-    Learner, LossParams, MapShape, OptimiserParams, Pairs, RawMaps, ScaleShape, Weights,
+    Learner, LossParams, MapShape, OptimiserParams, Pairs, RawMaps, ScaleShape, Weights, keep_freed_memory,
 };
 use std::time::{Duration, Instant};
 
-const SCALES: [ScaleShape; 2] =
-    [ScaleShape { inputs: 24, outputs: 16 }, ScaleShape { inputs: 40, outputs: 16 }];
 const SIDES: [usize; 2] = [80, 40];
-const QUERIES: usize = 8;
 const PAIRS: usize = 300;
 
 fn main() {
     // Without this flag it is a test run of the bench: only that it works.
     let bench = std::env::args().any(|argument| argument == "--bench");
-    let (queries, sides) = if bench { (QUERIES, SIDES) } else { (2, [8, 4]) };
+    let preset = std::env::var("BENCH_PRESET").unwrap_or_else(|_| "faster".into());
+    let (inputs, outputs, queries) = match preset.as_str() {
+        "faster" => ([24, 40], 16, 8),
+        "standard" => ([256, 512], 384, 4),
+        other => panic!("BENCH_PRESET must be standard or faster, not '{other}'"),
+    };
+    let scales = inputs.map(|inputs| ScaleShape { inputs, outputs });
+    let (queries, sides) = if bench { (queries, SIDES) } else { (2, [8, 4]) };
     let steps = if bench { number("BENCH_STEPS", 10) } else { 1 };
     let threads = number("BENCH_THREADS", 2);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
 
+    keep_freed_memory();
     let mut random = numbers();
-    let maps = SCALES.iter().zip(sides).map(|(scale, side)| {
+    let maps = scales.iter().zip(sides).map(|(scale, side)| {
         let shape = MapShape { images: 2 * queries, height: side, width: side };
         RawMaps { values: (0..scale.inputs * shape.places()).map(|_| random()).collect(), shape }
     });
@@ -39,9 +45,9 @@ fn main() {
     });
     let pairs: Vec<Pairs> = pairs.collect();
 
-    let weights = Weights::initial(&SCALES, 0);
+    let weights = Weights::initial(&scales, 0);
     let mut learner =
-        Learner::new(SCALES.into(), weights, LossParams::default(), &OptimiserParams::default());
+        Learner::new(scales.into(), weights, LossParams::default(), &OptimiserParams::default());
     learner.step(&maps, &pairs);
     let mut times: Vec<Duration> = (0..steps)
         .map(|_| {
@@ -53,7 +59,7 @@ fn main() {
     times.sort();
     let (median, fastest) = (times[times.len() / 2], times[0]);
     println!(
-        "{threads} threads, {queries} queries and references, {steps} steps: median {median:.2?}, fastest {fastest:.2?}"
+        "{preset}, {threads} threads, {queries} queries and references, {steps} steps: median {median:.2?}, fastest {fastest:.2?}"
     );
 }
 
