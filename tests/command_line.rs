@@ -60,7 +60,7 @@ fn fit_and_eval_with_other_methods() {
     for (arguments, sheets) in [
         ("--method hetmm --sheets 4", Some(4.into())),
         ("--method hetmm --sheets all", Some(Value::Null)),
-        ("--method npad --set channels=20 --set centroids=30", None),
+        ("--method npad --set channels=20 --set centroids=0.01", None),
     ] {
         let fitted = shop.succeeds(&format!("fit --data cloth --size 64x64 --out b {arguments}"));
         assert!(fitted.stdout.contains("learned from 12 images"), "{}", fitted.stdout);

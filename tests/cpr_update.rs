@@ -157,7 +157,7 @@ fn an_update_that_fails_leaves_the_bundle_as_it_was() {
     assert!([MANIFEST, BANK, GRAPH].map(old) == before);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 
-    let settings = [("channels", "10"), ("centroids", "10")];
+    let settings = [("channels", "10"), ("centroids", "0.01")];
     let other = fit_method(npad::fit, "not-updated", &settings, None).unwrap();
     let new = folder_of(&[good(250)]);
     let error = update(&other, &adding(new.path()), &mut Quiet).unwrap_err().to_string();

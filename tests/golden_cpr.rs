@@ -201,7 +201,8 @@ impl Local {
     fn score(&self, foreground: bool, distances: Vec<DistanceMap>) -> (Vec<f32>, f64) {
         let neighbours = (0..LOCAL_REFERENCES).map(|index| Neighbour { index, distance: 0.0 }).collect();
         let foreground_weights = foreground.then(|| self.golden.floats("fg_weight_320").into());
-        let retrieved = Retrieved { distances, neighbours, foreground: foreground_weights };
+        let retrieved =
+            Retrieved { distances, neighbours, features: Vec::new(), foreground: foreground_weights };
         let (map, score) = self.cpr(foreground).score().score(&retrieved, None).unwrap();
         (map.clone(), score)
     }

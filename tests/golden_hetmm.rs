@@ -139,7 +139,7 @@ fn the_scorer_mixes_widens_and_sums() {
             distances.push(DistanceMap { height: side, width: side, values: values.into() });
         }
     }
-    let retrieved = Retrieved { distances, neighbours: Vec::new(), foreground: None };
+    let retrieved = Retrieved { distances, neighbours: Vec::new(), features: Vec::new(), foreground: None };
     let (map, score) = hetmm.clone().score().score(&retrieved, None).unwrap();
     let expected: Vec<f32> = expected.into_iter().map(|v| v as f32).collect();
     assert_close("map", &map, &expected, 1e-6);

@@ -229,7 +229,7 @@ fn map() {
     let params = Params { reweighting: false, smooth_squares: true, ..params() };
     let score = |params: &Params, values: Vec<f32>| {
         let distances = vec![DistanceMap { height: 28, width: 28, values: values.into() }];
-        let retrieved = Retrieved { distances, neighbours: vec![], foreground: None };
+        let retrieved = Retrieved { distances, neighbours: vec![], features: Vec::new(), foreground: None };
         let (map, score) = patchcore(&golden, params).score().score(&retrieved, None).unwrap();
         (map.clone(), score as f32)
     };

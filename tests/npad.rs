@@ -17,7 +17,7 @@ use product::{
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-const SMALL: [(&str, &str); 2] = [("channels", "30"), ("centroids", "40")];
+const SMALL: [(&str, &str); 2] = [("channels", "30"), ("centroids", "0.005")];
 
 static PLAIN: LazyLock<PathBuf> = LazyLock::new(|| fit_method(npad::fit, "plain", &SMALL, None).unwrap());
 static SHIFTED: LazyLock<PathBuf> =
@@ -64,7 +64,7 @@ fn few_images_equal_images_and_more_clusters_than_features() {
     }
     // No variance at all: what is left of the covariance is epsilon. And far fewer images than channels.
     let same = folder_of(&vec![good(1); 4]);
-    let settings = [("channels", "60"), ("centroids", "5000")];
+    let settings = [("channels", "60"), ("centroids", "1")];
     let bundle = fit_method(npad::fit, "same", &settings, Some(same.path())).unwrap();
     let calm = judge_file(&bundle, &file(&good(1), "same.png")).score;
     let other = judge_file(&bundle, &file(&defective(1), "other.png")).score;
@@ -88,6 +88,7 @@ fn settings_that_cannot_be() {
         ("epsilon", "0", "epsilon"),
         ("lambda", "-1", "lambda"),
         ("top", "5", "top must be more than 0 and at most 1"),
+        ("centroids", "400", "centroids must be more than 0 and at most 1"),
         ("shifts", "9", "shifts must be 0 to 8"),
         ("sheets", "60", "unknown parameter 'sheets'"),
     ] {
@@ -122,11 +123,13 @@ fn damaged_bundles_are_refused() {
         let error = spoilt(&|path| change_tensor(path, "aggregated_diagonals", first(value)));
         assert!(error.contains("aggregated_diagonals") && error.contains("positive diagonal"), "{error}");
     }
-    for (name, value) in [("channels", 31), ("centroids", 41), ("stride", 8)] {
+    for (name, value) in [("channels", 31), ("references", 1000), ("most_centroids", 1), ("stride", 8)] {
         let error = spoilt(&|path| change_params(path, |params| params[name] = value.into()));
         assert!(error.contains("expected F32"), "{name}: {error}");
     }
-    for (name, value) in [("map_scale", 0.0), ("epsilon", -1.0), ("blur_sigma", 1e9)] {
+    for (name, value) in
+        [("map_scale", 0.0), ("epsilon", -1.0), ("blur_sigma", 1e9), ("centroids", 0.0), ("top", 1.1)]
+    {
         let error = spoilt(&|path| change_params(path, |params| params[name] = value.into()));
         assert!(error.contains("params") && error.contains(name), "{name}: {error}");
     }

@@ -511,7 +511,7 @@ fn the_command_line() {
     let updated = shop.succeeds("update --model c.bundle --add more");
     assert!(updated.stdout.contains("6 images, 4 before; in"), "{}", updated.stdout);
     shop.succeeds(
-        "fit --data parts --method npad --set channels=10 --set centroids=10 --size 64x64 --out n.bundle",
+        "fit --data parts --method npad --set channels=10 --set centroids=0.01 --size 64x64 --out n.bundle",
     );
     let entries = shop.bundle("n.bundle");
     shop.fails("update --model n.bundle --add more").says(&["npad", "cannot be updated", "fit it again"]);

@@ -7,7 +7,7 @@ use super::simd::wide;
 const LANES: usize = 32;
 const TOGETHER: usize = 4;
 /// Vectors of a part of the work.
-const PART: usize = 112;
+const PART: usize = 4 * TOGETHER;
 
 /// Centroids, laid out for the search.
 #[derive(Clone, Debug)]
@@ -48,49 +48,67 @@ impl Centroids {
     pub fn distances(&self, vectors: &[f32], distances: &mut [f32]) {
         assert_eq!(vectors.len(), distances.len() * self.channels, "vectors of {} channels", self.channels);
         let parts = vectors.chunks(PART * self.channels).zip(distances.chunks_mut(PART));
-        parallel::each(parts, |(vectors, distances)| self.run(vectors, distances));
-    }
-
-    fn run(&self, vectors: &[f32], distances: &mut [f32]) {
-        let d = self.channels;
-        for (vectors, distances) in vectors.chunks(TOGETHER * d).zip(distances.chunks_mut(TOGETHER)) {
-            let count = distances.len();
-            // A short group repeats its last vector.
-            let four = std::array::from_fn(|i| &vectors[i.min(count - 1) * d..][..d]);
-            let mut best = [(f32::NEG_INFINITY, 0); TOGETHER];
-            nearest(&self.groups, &four, &mut best);
-            for ((distance, vector), (_, index)) in distances.iter_mut().zip(four).zip(best) {
-                let index = index.min(self.values.len() / d - 1);
-                let centroid = &self.values[index * d..][..d];
+        parallel::each(parts, |(vectors, distances)| {
+            let all = distances.iter_mut().zip(vectors.chunks_exact(self.channels)).zip(self.search(vectors));
+            for ((distance, vector), index) in all {
+                let centroid = &self.values[index * self.channels..][..self.channels];
                 // From the difference itself: that of large numbers would leave little of a small distance.
                 *distance = vector.iter().zip(centroid).map(|(x, c)| (x - c).powi(2)).sum::<f32>().sqrt();
             }
+        });
+    }
+
+    /// Fills `indices` with the number of the centroid nearest to each of `vectors`, `[n, channels]`.
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
+    pub fn nearest(&self, vectors: &[f32], indices: &mut [usize]) {
+        assert_eq!(vectors.len(), indices.len() * self.channels, "vectors of {} channels", self.channels);
+        let parts = vectors.chunks(PART * self.channels).zip(indices.chunks_mut(PART));
+        parallel::each(parts, |(vectors, indices)| {
+            indices.iter_mut().zip(self.search(vectors)).for_each(|(index, found)| *index = found);
+        });
+    }
+
+    /// The number of the centroid nearest to each vector of a part; what follows for a short one is repeated.
+    fn search(&self, vectors: &[f32]) -> [usize; PART] {
+        let (d, count) = (self.channels, vectors.len() / self.channels);
+        let mut best = [(f32::NEG_INFINITY, 0); PART];
+        // Many centroids do not fit into a core's own memory, the vectors do: each group of centroids is read once.
+        for (number, group) in self.groups.chunks_exact((d + 1) * LANES).enumerate() {
+            let (fours, _) = best.as_chunks_mut::<TOGETHER>();
+            for (four, best) in fours.iter_mut().enumerate().take(count.div_ceil(TOGETHER)) {
+                // A short group repeats its last vector.
+                let vector = |i: usize| &vectors[(four * TOGETHER + i).min(count - 1) * d..][..d];
+                nearest(group, number * LANES, &std::array::from_fn(vector), best);
+            }
         }
+        // The last group repeats its last centroid.
+        let last = self.values.len() / d - 1;
+        best.map(|(_, index)| index.min(last))
     }
 }
 
 wide! {
-    /// The largest `<x, c> - |c|^2 / 2`, which belongs to the smallest `|x - c|`, and its centroid.
-    fn nearest(groups: &[f32], vectors: &[&[f32]; TOGETHER], best: &mut [(f32, usize); TOGETHER]) {
-        let channels = vectors[0].len();
-        for (number, group) in groups.chunks_exact((channels + 1) * LANES).enumerate() {
-            let (rows, _) = group.as_chunks::<LANES>();
-            let Some((start, rows)) = rows.split_first() else { continue };
-            let [mut a, mut b, mut c, mut d] = [*start; TOGETHER];
-            let all = rows.iter().zip(vectors[0]).zip(vectors[1]).zip(vectors[2]).zip(vectors[3]);
-            for ((((row, x0), x1), x2), x3) in all {
-                for lane in 0..LANES {
-                    a[lane] += row[lane] * x0;
-                    b[lane] += row[lane] * x1;
-                    c[lane] += row[lane] * x2;
-                    d[lane] += row[lane] * x3;
-                }
+    /// The largest `<x, c> - |c|^2 / 2`, which belongs to the smallest `|x - c|`, and its centroid, if one of this group, whose first has the number
+    /// `first`, has a larger one.
+    fn nearest(group: &[f32], first: usize, vectors: &[&[f32]; TOGETHER], best: &mut [(f32, usize); TOGETHER]) {
+        let (rows, _) = group.as_chunks::<LANES>();
+        let Some((start, rows)) = rows.split_first() else { return };
+        let [mut a, mut b, mut c, mut d] = [*start; TOGETHER];
+        let all = rows.iter().zip(vectors[0]).zip(vectors[1]).zip(vectors[2]).zip(vectors[3]);
+        for ((((row, x0), x1), x2), x3) in all {
+            for lane in 0..LANES {
+                a[lane] += row[lane] * x0;
+                b[lane] += row[lane] * x1;
+                c[lane] += row[lane] * x2;
+                d[lane] += row[lane] * x3;
             }
-            for (best, sums) in best.iter_mut().zip([a, b, c, d]) {
-                for (lane, sum) in sums.into_iter().enumerate() {
-                    if sum > best.0 {
-                        *best = (sum, number * LANES + lane);
-                    }
+        }
+        for (best, sums) in best.iter_mut().zip([a, b, c, d]) {
+            for (lane, sum) in sums.into_iter().enumerate() {
+                if sum > best.0 {
+                    *best = (sum, first + lane);
                 }
             }
         }
@@ -112,12 +130,17 @@ mod tests {
             let mut next = values.iter().copied().cycle();
             let centroids: Vec<f32> = next.by_ref().take(count * channels).collect();
             let vectors: Vec<f32> = next.take(vectors * channels).collect();
-            let mut found = vec![0.0; vectors.len() / channels];
-            Centroids::new(centroids.clone(), channels).distances(&vectors, &mut found);
-            for (vector, found) in vectors.chunks_exact(channels).zip(found) {
-                let square = |c: &[f32]| c.iter().zip(vector).map(|(c, x)| (c - x).powi(2)).sum::<f32>();
-                let expected = centroids.chunks_exact(channels).map(square).fold(f32::INFINITY, f32::min).sqrt();
+            let (mut found, mut nearest) = (vec![0.0; vectors.len() / channels], vec![0; vectors.len() / channels]);
+            let search = Centroids::new(centroids.clone(), channels);
+            search.distances(&vectors, &mut found);
+            search.nearest(&vectors, &mut nearest);
+            for ((vector, found), nearest) in vectors.chunks_exact(channels).zip(found).zip(nearest) {
+                let distance =
+                    |c: &[f32]| c.iter().zip(vector).map(|(c, x)| (c - x).powi(2)).sum::<f32>().sqrt();
+                let expected = centroids.chunks_exact(channels).map(distance).fold(f32::INFINITY, f32::min);
                 prop_assert!((found - expected).abs() < 1e-4, "{found} != {expected}");
+                let of_nearest = distance(&centroids[nearest * channels..][..channels]);
+                prop_assert!((of_nearest - expected).abs() < 1e-4, "{of_nearest} != {expected}");
             }
         }
     }

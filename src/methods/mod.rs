@@ -72,6 +72,8 @@ pub struct Retrieved {
     pub distances: Vec<DistanceMap>,
     /// The normals compared with, nearest first; none where that are all.
     pub neighbours: Vec<Neighbour>,
+    /// Features `[height, width, channels]` that the score looks at once more, at a few places; N-pad's alone.
+    pub features: Vec<Pooled<Vec<f32>>>,
     /// Weight 0..1 of every pixel of the input, `[height, width]`, where the method estimates a foreground.
     pub foreground: Option<Pooled<Vec<f32>>>,
 }

@@ -3,7 +3,7 @@
 use crate::workshop::{Workshop, read_json};
 
 const METHODS: &str = "--size 64x64 --methods cpr,patchcore:coreset=0.1,hetmm:sheets=4,npad \
-                       --set npad.channels=20 --set npad.centroids=30";
+                       --set npad.channels=20 --set npad.centroids=0.01";
 
 #[test]
 fn methods_are_compared_as_fit_and_eval_have_them() {

@@ -52,7 +52,7 @@ impl CprRetrieve {
             return Err(Error::Features("there is no normal image to compare with".into()));
         }
         let (distances, foreground) = self.compare(local, foreground, &neighbours);
-        Ok(Retrieved { distances, neighbours, foreground })
+        Ok(Retrieved { distances, neighbours, features: Vec::new(), foreground })
     }
 
     /// The K references whose code histograms are nearest, nearest first; equal ones in the bank's order.

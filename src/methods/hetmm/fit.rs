@@ -185,7 +185,7 @@ pub(super) fn score_without(
     let maps: Vec<FeatureMap> = features.iter().map(|layer| layer.image(image)).collect();
     let skipped: Vec<&[u32]> = skipped.iter().map(Vec::as_slice).collect();
     let distances = HetmmRetrieve::new(hetmm.clone()).compare(&maps, Some(&skipped))?;
-    let retrieved = Retrieved { distances, neighbours: Vec::new(), foreground: None };
+    let retrieved = Retrieved { distances, neighbours: Vec::new(), features: Vec::new(), foreground: None };
     let (map, score) = hetmm.clone().score().score(&retrieved, None)?;
     scores.normal.push(score);
     scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);

@@ -88,6 +88,6 @@ impl Retrieve for HetmmRetrieve {
         let skipped: Option<Vec<&[u32]>> =
             skipped.as_ref().map(|layers| layers.iter().map(Vec::as_slice).collect());
         let distances = self.compare(maps, skipped.as_deref())?;
-        Ok(Retrieved { distances, neighbours: Vec::new(), foreground: None })
+        Ok(Retrieved { distances, neighbours: Vec::new(), features: Vec::new(), foreground: None })
     }
 }

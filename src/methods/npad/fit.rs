@@ -4,6 +4,7 @@
 //! a temporary file. From there the distributions are estimated a row of positions at a time. To calibrate, they are estimated
 //! again without each fifth of the images in turn, which is then scored with what the others say.
 
+use super::centroids::cluster;
 use super::distributions::{Distributions, Features, Weights, estimate};
 use super::statistics::order_channels;
 use super::{NAME, Npad, Params, aggregate, heads, outputs, shape};
@@ -12,7 +13,6 @@ use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
-use crate::methods::cpr::codebook::{KMeansParams, kmeans};
 use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool};
 use crate::network::backbone::Layer;
 use crate::network::{Network, OutputSpec};
@@ -24,10 +24,8 @@ use std::sync::Arc;
 
 /// Layers that the paper combines.
 const MOST_LAYERS: usize = 3;
-/// Averaged features at most for k-means.
-const CLUSTERED: usize = 20_000;
-/// How k-means is run: one start from features drawn at random, since there are many centroids and they need only cover the features.
-const CLUSTERING: KMeansParams = KMeansParams { restarts: 1, iterations: 25, tolerance: 1e-3, apart: false };
+/// Averaged features that are clustered for each centroid.
+const CLUSTERED: usize = 5;
 /// Parts of the images that are left out in turn for calibration.
 const FOLDS: usize = 5;
 /// Images at least: without one of them, two are left to have a covariance.
@@ -74,11 +72,8 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         )));
     }
     params.references = images.len();
-    progress.stage("grouping the features", 1);
-    let centroids = kmeans(&samples, params.channels, params.centroids, options.seed, &CLUSTERING, || {
-        progress.advance();
-        if progress.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
-    })?;
+    let count = params.centroid_count(images.input());
+    let centroids = cluster(&samples, params.channels, count, options.seed, progress)?;
     let folds = FOLDS.min(images.len());
     progress.stage("estimating distributions", (1 + folds) * shape.height);
     let all: Vec<usize> = (0..images.len()).collect();
@@ -190,7 +185,8 @@ fn extract(
     let first = outputs(params, shape).into_iter().take(1).collect();
     let mut network = Network::load(graph, size, first, options.device, options.threads)?;
     let mut spool = Spool::new(&options.scratch)?;
-    let share = CLUSTERED.div_ceil(images.len()).min(shape.places());
+    let clustered = CLUSTERED * params.centroid_count(images.input());
+    let share = clustered.div_ceil(images.len()).min(shape.places());
     let mut random = Xoshiro256Plus::seed_from_u64(options.seed);
     let (mut samples, mut averaged) = (Vec::new(), vec![0.0; shape.len()]);
     images.each(&mut network, "keeping their features", progress, |maps| {

@@ -8,6 +8,8 @@ mod retrieve;
 mod score;
 
 #[cfg(feature = "train")]
+mod centroids;
+#[cfg(feature = "train")]
 mod distributions;
 #[cfg(feature = "train")]
 mod fit;
@@ -100,7 +102,7 @@ impl Npad {
         let shape = shape(&params, input);
         let weighted = Field::open(bank, WEIGHTED, shape)?;
         let aggregated = Field::open(bank, AGGREGATED, shape)?;
-        let centroids = bank.floats(CENTROIDS, &[params.centroids, params.channels])?;
+        let centroids = bank.floats(CENTROIDS, &[params.centroid_count(input), params.channels])?;
         Ok(Self::new(params, input, weighted, aggregated, centroids))
     }
 

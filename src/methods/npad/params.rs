@@ -25,8 +25,10 @@ pub struct Params {
     pub lambda: f64,
     /// Added to the diagonal of every covariance.
     pub epsilon: f64,
-    /// Centroids of the averaged features.
-    pub centroids: usize,
+    /// Centroids as a share of the images' averaged features, see [`Params::centroid_count`].
+    pub centroids: f64,
+    /// Centroids at most.
+    pub most_centroids: usize,
     /// Share of the positions whose distances make up the image score: k of the paper, see [`Params::top_places`].
     pub top: f64,
     /// Frames are compared once more for every one of so many pixels by which they are shifted, and the results averaged.
@@ -51,7 +53,8 @@ impl Params {
             window: 2,
             lambda: 0.25,
             epsilon: 0.01,
-            centroids: 400,
+            centroids: 0.005,
+            most_centroids: 20_000,
             top: 0.01,
             shifts: 0,
             blur_side: 33,
@@ -68,6 +71,13 @@ impl Params {
     /// k of so many positions, at least 1.
     pub fn top_places(&self, places: usize) -> usize {
         ((self.top * places as f64).round() as usize).max(1)
+    }
+
+    /// Centroids of the features of all images, at least 1.
+    pub fn centroid_count(&self, input: &InputSpec) -> usize {
+        let (height, width) = self.places(input);
+        let features = self.references as f64 * (height * width) as f64;
+        ((self.centroids * features).round() as usize).clamp(1, self.most_centroids)
     }
 
     /// Rows and columns between a position and the distributions that it is compared with.
@@ -93,7 +103,7 @@ impl Params {
         within("channels", self.channels, 1, 1 << 12)?;
         within("neighbourhood", self.neighbourhood, 1, 15)?;
         within("window", self.window, 1, 15)?;
-        within("centroids", self.centroids, 1, 1 << 16)?;
+        within("most_centroids", self.most_centroids, 1, 1 << 16)?;
         within("shifts", self.shifts, 0, 8)?;
         within("blur_side", self.blur_side, 1, 255)?;
         for (name, side) in [("neighbourhood", self.neighbourhood), ("blur_side", self.blur_side)] {
@@ -115,8 +125,10 @@ impl Params {
                 self.stride, input.width, input.height
             ));
         }
-        if !(self.top > 0.0 && self.top <= 1.0) {
-            return Err(format!("top must be more than 0 and at most 1, found {}", self.top));
+        for (name, share) in [("centroids", self.centroids), ("top", self.top)] {
+            if !(share > 0.0 && share <= 1.0) {
+                return Err(format!("{name} must be more than 0 and at most 1, found {share}"));
+            }
         }
         Ok(())
     }

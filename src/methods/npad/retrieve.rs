@@ -1,4 +1,4 @@
-//! The frame's features against the distributions of every position and against the centroids.
+//! The frame's features against the distributions of every position.
 
 use super::{Npad, aggregate};
 use crate::error::{Error, Result};
@@ -6,20 +6,20 @@ use crate::kernels::mahalanobis::{Nearest, Part};
 use crate::kernels::parallel;
 use crate::methods::{DistanceMap, Retrieve, Retrieved};
 use crate::network::FeatureMap;
-use crate::pool::Pool;
+use crate::pool::{Pool, Pooled};
 use std::sync::Arc;
 
 /// One stream's state.
 #[derive(Debug)]
 pub(super) struct NpadRetrieve {
     npad: Arc<Npad>,
-    averaged: Vec<f32>,
+    averaged: Pool<Vec<f32>>,
     maps: Pool<Vec<f32>>,
 }
 
 impl NpadRetrieve {
     pub(super) fn new(npad: Arc<Npad>) -> Self {
-        Self { averaged: vec![0.0; npad.shape.len()], npad, maps: Pool::default() }
+        Self { npad, averaged: Pool::default(), maps: Pool::default() }
     }
 
     fn empty(&self) -> DistanceMap {
@@ -29,20 +29,20 @@ impl NpadRetrieve {
         DistanceMap { height, width, values }
     }
 
-    /// Map A, map B and the distances to the nearest centroids (eq. 8 to 10 and 13).
-    fn compare(&mut self, features: &[f32]) -> [DistanceMap; 3] {
-        let npad = self.npad.clone();
-        aggregate(features, npad.shape, npad.params.neighbourhood, &mut self.averaged);
-        let [mut weighted, mut aggregated, mut centroids] = [self.empty(), self.empty(), self.empty()];
+    /// Map A and map B (eq. 8 to 10), and the averaged features.
+    fn compare(&self, features: &[f32]) -> ([DistanceMap; 2], Pooled<Vec<f32>>) {
+        let npad = &self.npad;
+        let mut averaged = self.averaged.take(|| vec![0.0; npad.shape.len()]);
+        aggregate(features, npad.shape, npad.params.neighbourhood, &mut averaged);
+        let [mut weighted, mut aggregated] = [self.empty(), self.empty()];
         let (a, b) = (npad.weighted.gaussians(), npad.aggregated.gaussians());
         {
             let (near_a, near_b) = (Nearest::new(&mut weighted.values), Nearest::new(&mut aggregated.values));
             let mut parts: Vec<Part<'_>> = a.parts(features, npad.params.offsets(), &near_a).collect();
-            parts.extend(b.parts(&self.averaged, 0..=0, &near_b));
+            parts.extend(b.parts(&averaged, 0..=0, &near_b));
             parallel::each(parts.into_iter(), Part::run);
         }
-        npad.centroids.distances(&self.averaged, &mut centroids.values);
-        [weighted, aggregated, centroids]
+        ([weighted, aggregated], averaged)
     }
 }
 
@@ -58,7 +58,12 @@ impl Retrieve for NpadRetrieve {
         if maps.len() != expected || maps.iter().any(|map| map.floats().len() != self.npad.shape.len()) {
             return Err(Error::Features("they are not of the shapes that this N-pad bundle expects".into()));
         }
-        let distances = maps.iter().flat_map(|map| self.compare(map.floats())).collect();
-        Ok(Retrieved { distances, neighbours: Vec::new(), foreground: None })
+        let (mut distances, mut features) = (Vec::new(), Vec::new());
+        for map in maps {
+            let (found, averaged) = self.compare(map.floats());
+            distances.extend(found);
+            features.push(averaged);
+        }
+        Ok(Retrieved { distances, neighbours: Vec::new(), features, foreground: None })
     }
 }

@@ -19,7 +19,10 @@ pub(super) struct NpadScore {
     mean: Vec<f32>,
     /// The same at the pixels of a shifted frame.
     wide: Vec<f32>,
+    /// The positions that the image score counts, with their averaged features and what these are from the centroids.
     order: Vec<usize>,
+    top_features: Vec<f32>,
+    top_distances: Vec<f32>,
     maps: Pool<Vec<f32>>,
 }
 
@@ -32,6 +35,8 @@ impl NpadScore {
             mean: vec![0.0; npad.shape.places()],
             wide: vec![0.0; npad.input.0 * npad.input.1],
             order: Vec::new(),
+            top_features: Vec::new(),
+            top_distances: Vec::new(),
             maps: Pool::default(),
             npad,
         }
@@ -58,9 +63,9 @@ impl NpadScore {
         });
     }
 
-    /// The sum of products of the k largest values of A and the centroid distances E at the same positions, both in ascending order
-    /// (eq. 12 to 14). Positions of weight 0 do not count.
-    fn image_score(&mut self, a: &[f32], e: &[f32], weight: Option<&[f32]>, shift: usize) -> f64 {
+    /// The sum of products of the k largest values of A and the distances E from the nearest centroids at the same positions, both in ascending
+    /// order (eq. 12 to 14). Positions of weight 0 do not count. Only these positions' `averaged` features are compared with the centroids.
+    fn image_score(&mut self, a: &[f32], averaged: &[f32], weight: Option<&[f32]>, shift: usize) -> f64 {
         let (input, stride, places) = (self.npad.input, self.npad.params.stride, self.npad.shape);
         let seen = |place: usize| {
             weight.is_none_or(|weight| {
@@ -78,32 +83,38 @@ impl NpadScore {
             self.order.select_nth_unstable_by(top - 1, order);
             self.order.truncate(top);
         }
-        let sorted = |values: &[f32]| {
-            let mut values: Vec<f32> = self.order.iter().map(|&place| values[place]).collect();
-            values.sort_by(f32::total_cmp);
-            values
-        };
-        sorted(a).into_iter().zip(sorted(e)).map(|(m, e)| f64::from(m) * f64::from(e)).sum()
+        self.order.sort_unstable_by(|&x, &y| a[x].total_cmp(&a[y]));
+        self.top_features.clear();
+        for &place in &self.order {
+            self.top_features.extend_from_slice(&averaged[place * places.channels..][..places.channels]);
+        }
+        self.top_distances.clear();
+        self.top_distances.resize(self.order.len(), 0.0);
+        self.npad.centroids.distances(&self.top_features, &mut self.top_distances);
+        self.top_distances.sort_unstable_by(f32::total_cmp);
+        let products = self.order.iter().zip(&self.top_distances);
+        products.map(|(&place, &e)| f64::from(a[place]) * f64::from(e)).sum()
     }
 }
 
 impl Score for NpadScore {
     fn score(&mut self, retrieved: &Retrieved, weight: Option<&[f32]>) -> Result<(Pooled<Vec<f32>>, f64)> {
         let (height, width) = (self.npad.shape.height, self.npad.shape.width);
-        let (shifts, rest) = retrieved.distances.as_chunks::<3>();
+        let (shifts, rest) = retrieved.distances.as_chunks::<2>();
         let right = |map: &DistanceMap| (map.height, map.width) == (height, width);
-        if shifts.len() != self.npad.params.shifts + 1
+        if [shifts.len(), retrieved.features.len()] != [self.npad.params.shifts + 1; 2]
             || !rest.is_empty()
             || !retrieved.distances.iter().all(right)
+            || retrieved.features.iter().any(|features| features.len() != self.npad.shape.len())
         {
             return Err(Error::Features("the distances are not those of this N-pad bundle".into()));
         }
         let (input, count) = (self.npad.input, shifts.len());
         let mut map = self.maps.take(|| vec![0.0; input.0 * input.1]);
         let mut score = 0.0;
-        for (shift, [a, b, e]) in shifts.iter().enumerate() {
+        for (shift, ([a, b], averaged)) in shifts.iter().zip(&retrieved.features).enumerate() {
             self.add_map(&a.values, &b.values, shift, &mut map);
-            score += self.image_score(&a.values, &e.values, weight, shift);
+            score += self.image_score(&a.values, averaged, weight, shift);
         }
         if count > 1 {
             map.iter_mut().for_each(|value| *value /= count as f32);

@@ -105,7 +105,12 @@ impl Retrieve for PatchCoreRetrieve {
                 });
             }));
         }
-        Ok(Retrieved { distances: result, neighbours: around(worst.0), foreground: None })
+        Ok(Retrieved {
+            distances: result,
+            neighbours: around(worst.0),
+            features: Vec::new(),
+            foreground: None,
+        })
     }
 }
 
