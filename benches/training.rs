@@ -8,7 +8,7 @@
 //! channels) and 384 learned channels.
 
 use gstanomaly::methods::cpr::train::{
-    Learner, LossParams, MapShape, OptimiserParams, Pairs, RawMaps, ScaleShape, Weights, keep_freed_memory,
+    KeptMemory, Learner, LossParams, MapShape, OptimiserParams, Pairs, RawMaps, ScaleShape, Weights,
 };
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ fn main() {
     let threads = number("BENCH_THREADS", 2);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
 
-    keep_freed_memory();
+    let _kept = KeptMemory::begin();
     let mut random = numbers();
     let maps = scales.iter().zip(sides).map(|(scale, side)| {
         let shape = MapShape { images: 2 * queries, height: side, width: side };

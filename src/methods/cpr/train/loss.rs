@@ -169,21 +169,22 @@ impl Selection {
         self.negative.0.push(negative);
     }
 
-    /// The positive and the negative part of the loss. `joined`, `[channels, places]`, is what `last` makes learned features of, given with
-    /// the sums of the shares of what was read: only the places that are compared need any.
+    /// The positive and the negative part of the loss. `last` makes learned features of what is read from `maps`, `[channels, places]`, given
+    /// the sums of the shares with which that was read, `[1, pairs]`: only the places that are compared need any.
     pub fn loss(
         &self,
-        joined: Tensor<2>,
+        maps: Tensor<2>,
         last: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
         params: &LossParams,
         device: &Device,
     ) -> [Tensor<1>; 2] {
         let pairs = self.positive.0.len();
         if pairs == 0 {
-            return [joined.clone().sum().mul_scalar(0.0), joined.sum().mul_scalar(0.0)];
+            // Everything has a gradient, of 0.
+            let nothing = last(maps.narrow(1, 0, 1), Tensor::ones([1, 1], device)).sum().mul_scalar(0.0);
+            return [nothing.clone(), nothing];
         }
-        let features =
-            |sampling: &Sampling| last(sampling.read(joined.clone(), device), sampling.sums(device));
+        let features = |sampling: &Sampling| last(sampling.read(maps.clone(), device), sampling.sums(device));
         let (query, reference) = (features(&self.query), features(&self.reference));
         let length = |x: &Tensor<2>| (x.clone() * x.clone()).sum_dim(0).add_scalar(TINY).sqrt();
         let lengths = (length(&query) * length(&reference)).clamp_min(LEAST_LENGTHS);
@@ -261,7 +262,7 @@ mod tests {
         let features = Tensor::ones([3, SHAPE.places()], &device);
         let params = LossParams::default();
         let selection = Selection::new(&maps, &[Pairs::default()], &params);
-        for part in selection.loss(features, |joined, _| joined, &params, &device) {
+        for part in selection.loss(features, |read, _| read, &params, &device) {
             assert_eq!(part.into_scalar::<f32>(), 0.0);
         }
     }

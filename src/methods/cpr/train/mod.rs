@@ -19,7 +19,7 @@ mod weights;
 pub use branch::evaluate;
 pub use export::export;
 pub use loss::{LossParams, Losses, Pairs, Point, remote_weights};
-pub use memory::keep_freed_memory;
+pub use memory::KeptMemory;
 pub use optimiser::{Gradients, Learner, Moments, OptimiserParams, training_features};
 pub use pairs::PairParams;
 pub use plan::{Learning, Plan, Preset};

@@ -147,6 +147,17 @@ impl Learner {
 
     /// The losses of a batch, by scale added up, and the gradients of their sum; the running statistics take note of the batch.
     pub fn gradients(&mut self, maps: &[RawMaps], pairs: &[Pairs]) -> (Losses, Gradients) {
+        // Before or after the last convolution, the places of the pairs are read where there are fewer channels.
+        self.gradients_reading(maps, pairs, |scale| scale.outputs >= JOINED)
+    }
+
+    /// See [`Learner::gradients`]; `early` says of a scale whether the places of the pairs are read before the last convolution.
+    fn gradients_reading(
+        &mut self,
+        maps: &[RawMaps],
+        pairs: &[Pairs],
+        early: impl Fn(ScaleShape) -> bool,
+    ) -> (Losses, Gradients) {
         assert_eq!(maps.len(), self.scales.len(), "a batch has maps of every scale");
         let device = self.device.clone().autodiff();
         let learned = self.weights.iter().filter(|(name, _)| is_learned(name));
@@ -156,17 +167,15 @@ impl Learner {
         let mut parts: Vec<[Tensor<1>; 2]> = Vec::with_capacity(maps.len());
         for (scale, maps) in maps.iter().enumerate() {
             assert_eq!(maps.shape.images, 2 * pairs.len(), "every query has a reference");
-            let ScaleShape { inputs, outputs } = self.scales[scale];
-            let raw = maps.tensor(inputs, &device);
+            let raw = maps.tensor(self.scales[scale].inputs, &device);
             let selection = Selection::new(maps, pairs, &self.loss);
-            // Before or after the last convolution, what has fewer channels is read.
-            parts.push(if outputs < JOINED {
-                let features = pass.forward(scale, raw, maps.shape);
-                selection.loss(features, |features, _| features, &self.loss, &device)
-            } else {
+            parts.push(if early(self.scales[scale]) {
                 let joined = pass.joined(scale, raw, maps.shape);
                 let last = |read, shares| pass.between(scale, read, shares);
                 selection.loss(joined, last, &self.loss, &device)
+            } else {
+                let features = pass.forward(scale, raw, maps.shape);
+                selection.loss(features, |read, _| read, &self.loss, &device)
             });
         }
         let observed = pass.into_observed();
@@ -252,4 +261,62 @@ pub fn training_features(learner: &Learner, maps: &[RawMaps]) -> Vec<Vec<f32>> {
         floats(pass.forward(scale, raw, maps.shape))
     };
     maps.iter().enumerate().map(forward).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MapShape;
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use rand_xoshiro::Xoshiro256Plus;
+
+    const SCALE: ScaleShape = ScaleShape { inputs: 5, outputs: JOINED + 3 };
+
+    fn learner() -> Learner {
+        let weights = Weights::initial(&[SCALE], 3);
+        Learner::new(vec![SCALE], weights, LossParams::default(), &OptimiserParams::default())
+    }
+
+    fn batch() -> RawMaps {
+        let shape = MapShape { images: 4, height: 6, width: 7 };
+        let mut random = Xoshiro256Plus::seed_from_u64(1);
+        RawMaps { values: (0..5 * shape.places()).map(|_| random.gen_range(-1.0..1.0)).collect(), shape }
+    }
+
+    #[test]
+    fn places_may_be_read_before_or_after_the_last_convolution() {
+        // Some lie half a patch beyond the middles of the outermost ones, where less than a whole patch is read.
+        let pairs = Pairs {
+            positive: vec![[-1.0, -1.0], [0.2, 0.4], [1.0, -0.3]],
+            remote: vec![[[-0.7, 0.1], [1.0, 1.0]], [[0.0, -1.0], [0.5, 0.5]]],
+            anomalous: vec![[0.9, -0.9]],
+        };
+        let pairs = [pairs.clone(), Pairs { remote: Vec::new(), ..pairs }];
+        let [before, after] =
+            [true, false].map(|early| learner().gradients_reading(&[batch()], &pairs, |_| early));
+        assert!((before.0.total() - after.0.total()).abs() < 1e-6, "{:?} {:?}", before.0, after.0);
+        assert!(before.1.keys().eq(after.1.keys()));
+        for (name, before) in &before.1 {
+            let after = &after.1[name];
+            let most = after.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+            for (before, after) in before.iter().zip(after) {
+                assert!(
+                    (before - after).abs() <= 1e-4 * most + 1e-7,
+                    "{name}: {before} {after}, most {most}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn without_pairs_every_gradient_is_zero() {
+        for early in [true, false] {
+            let none = [Pairs::default(), Pairs::default()];
+            let (losses, gradients) = learner().gradients_reading(&[batch()], &none, |_| early);
+            assert_eq!(losses, Losses::default());
+            let learned = learner().weights().iter().filter(|(name, _)| is_learned(name)).count();
+            assert_eq!(gradients.len(), learned, "early: {early}");
+            assert!(gradients.values().flatten().all(|&value| value == 0.0));
+        }
+    }
 }

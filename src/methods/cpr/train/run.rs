@@ -1,6 +1,6 @@
 //! A training from start to end: samples, loop, checkpoint, and what the bundle says of it.
 
-use super::memory::keep_freed_memory;
+use super::memory::KeptMemory;
 use super::plan::{Learning, Plan};
 use super::samples::{Pool, Workshop, choose};
 use super::trainer::{self, Ending};
@@ -88,7 +88,7 @@ impl Groundwork<'_> {
         }
         let pool = self.pool(&plan, &generator, loader, progress)?;
         let how = (&plan, self.kind(), self.options.seed);
-        keep_freed_memory();
+        let _kept = KeptMemory::begin();
         match trainer::learn(&mut learner, &mut losses, &pool, how, progress)? {
             Ending::Done => {}
             Ending::Interrupted => {
