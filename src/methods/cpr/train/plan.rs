@@ -32,19 +32,23 @@ impl Preset {
     /// images would be choosing by the answers. The paper's 40,000 (objects) or 500 (textures) steps of batch 32 are for GPUs.
     fn plan(self, kind: ProductKind) -> Plan {
         let (outputs, batch, object, texture) = match self {
-            Self::Standard => (384, 4, 600, 100),
+            Self::Standard => (384, 4, 3000, 100),
             Self::Fast => (64, 4, 200, 100),
             Self::Faster => (16, 8, 100, 100),
         };
+        let steps = if kind == ProductKind::Object { object } else { texture };
+        // As many queries as steps: none is seen more often than there are in a batch.
+        let samples = SampleParams::default();
+        let samples = SampleParams { queries: samples.queries.max(steps), ..samples };
         Plan {
             outputs,
             batch,
-            steps: if kind == ProductKind::Object { object } else { texture },
+            steps,
             minutes: None,
             optimiser: OptimiserParams::default(),
             loss: LossParams::default(),
             pairs: PairParams::default(),
-            samples: SampleParams::default(),
+            samples,
             synthetic: SyntheticParams::default(),
             texture_images: 32,
         }
