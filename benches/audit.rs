@@ -15,7 +15,7 @@ use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::{VideoFrame, VideoFrames};
 use gstanomaly::frame::Fit;
 use gstanomaly::methods::cpr;
-use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize};
 use gstanomaly::network::Device;
 use gstanomaly::network::backbone::Backbone;
 use rand::SeedableRng;
@@ -101,14 +101,6 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-struct Silent;
-
-impl Progress for Silent {
-    fn stage(&mut self, _: &str, _: usize) {}
-    fn advance(&mut self) {}
-    fn note(&mut self, _: &str) {}
-}
-
 fn fit(scratch: &Path, count: usize) -> PathBuf {
     let (images, bundle) = (scratch.join("good"), scratch.join("bundle"));
     std::fs::create_dir(&images).unwrap();
@@ -137,6 +129,6 @@ fn fit(scratch: &Path, count: usize) -> PathBuf {
         learning: None,
         date: "2000-01-01".into(),
     };
-    cpr::fit(&options, &bundle, &mut Silent).unwrap();
+    cpr::fit(&options, &bundle, &mut ()).unwrap();
     bundle
 }

@@ -19,7 +19,7 @@ use gstanomaly::bundle::Bundle;
 use gstanomaly::dataset::list_images;
 use gstanomaly::frame::{Fit, Picture, load_picture};
 use gstanomaly::kernels::nearest::{Found, Graph, Nearest, Space, Walkers};
-use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize};
 use gstanomaly::methods::patchcore::{self, Index, coreset, index};
 use gstanomaly::network::backbone::Backbone;
 use gstanomaly::network::{Device, FeatureExtractor};
@@ -74,14 +74,6 @@ fn main() {
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
-}
-
-struct Silent;
-
-impl Progress for Silent {
-    fn stage(&mut self, _: &str, _: usize) {}
-    fn advance(&mut self) {}
-    fn note(&mut self, _: &str) {}
 }
 
 /// The patches of all images but some, in random order, and those of each of some.
@@ -143,7 +135,7 @@ fn fit(scratch: &Path) -> PathBuf {
         learning: None,
         date: "2000-01-01".into(),
     };
-    patchcore::fit(&options, &out, &mut Silent).unwrap();
+    patchcore::fit(&options, &out, &mut ()).unwrap();
     out
 }
 
@@ -242,7 +234,7 @@ fn kept_links(folder: &Path, rows: &[f16], settings: &Index) -> Vec<u32> {
     if let Ok(bytes) = std::fs::read(&file) {
         return bytes.as_chunks::<4>().0.iter().map(|&link| u32::from_le_bytes(link)).collect();
     }
-    let links = index::links(rows, DIMENSION, settings, &mut Silent).unwrap();
+    let links = index::links(rows, DIMENSION, settings, &mut ()).unwrap();
     std::fs::write(&file, bytemuck::cast_slice(&links)).unwrap();
     links
 }

@@ -19,7 +19,7 @@ use gstanomaly::bundle::Bundle;
 use gstanomaly::dataset::list_images;
 use gstanomaly::frame::{Fit, Picture, Preprocessor, load_picture};
 use gstanomaly::methods::cpr;
-use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize};
 use gstanomaly::methods::{Retriever, ScoreOptions, Scorer};
 use gstanomaly::network::backbone::Backbone;
 use gstanomaly::network::{Device, FeatureExtractor, load_runtime};
@@ -96,14 +96,6 @@ fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-struct Silent;
-
-impl Progress for Silent {
-    fn stage(&mut self, _: &str, _: usize) {}
-    fn advance(&mut self) {}
-    fn note(&mut self, _: &str) {}
-}
-
 fn fit(
     backbone: &Backbone,
     layers: Vec<String>,
@@ -130,7 +122,7 @@ fn fit(
         learning: None,
         date: "2000-01-01".into(),
     };
-    cpr::fit(&options, out, &mut Silent).unwrap();
+    cpr::fit(&options, out, &mut ()).unwrap();
 }
 
 /// Medians in milliseconds.

@@ -33,6 +33,13 @@ pub trait Progress {
     }
 }
 
+/// Nobody wants to know, and nobody stops it.
+impl Progress for () {
+    fn stage(&mut self, _name: &str, _steps: usize) {}
+    fn advance(&mut self) {}
+    fn note(&mut self, _message: &str) {}
+}
+
 /// Whether a foreground is estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Foreground {

@@ -17,13 +17,11 @@ pub struct KMeansParams {
     pub iterations: u64,
     /// Movement of the centres at which a start has converged: its square as a share of the mean variance of a channel.
     pub tolerance: f64,
-    /// Whether a start's centres are drawn far apart (k-means++), which takes time with the square of their number.
-    pub apart: bool,
 }
 
 impl Default for KMeansParams {
     fn default() -> Self {
-        Self { restarts: 10, iterations: 300, tolerance: 1e-4, apart: true }
+        Self { restarts: 10, iterations: 300, tolerance: 1e-4 }
     }
 }
 
@@ -57,7 +55,7 @@ pub fn kmeans(
     let mut best: Option<(f32, Vec<f32>)> = None;
     for _ in 0..params.restarts.max(1) {
         let model = KMeans::params_with_rng(count, random.clone())
-            .init_method(if params.apart { KMeansInit::KMeansPlusPlus } else { KMeansInit::Random })
+            .init_method(KMeansInit::KMeansPlusPlus)
             .n_runs(1)
             .max_n_iterations(params.iterations)
             .tolerance(tolerance as f32)

@@ -59,27 +59,19 @@ pub(super) fn cluster(
 mod tests {
     use super::*;
 
-    struct Silent;
-
-    impl Progress for Silent {
-        fn stage(&mut self, _: &str, _: usize) {}
-        fn advance(&mut self) {}
-        fn note(&mut self, _: &str) {}
-    }
-
     #[test]
     fn as_many_as_features_are_these_and_one_is_their_mean() {
         // Not much longer than they are apart, which the search could not tell then.
         let features: Vec<f32> = (0..40).flat_map(|i| [(i % 4) as f32 * 2.0, (i / 4) as f32 * 0.1]).collect();
-        let found = cluster(&features, 2, 40, 7, &mut Silent).unwrap();
+        let found = cluster(&features, 2, 40, 7, &mut ()).unwrap();
         assert!(found.chunks_exact(2).all(|c| features.chunks_exact(2).any(|f| f == c)), "{found:?}");
-        let [x, y] = cluster(&features, 2, 1, 7, &mut Silent).unwrap()[..] else { panic!("one centroid") };
+        let [x, y] = cluster(&features, 2, 1, 7, &mut ()).unwrap()[..] else { panic!("one centroid") };
         assert!((x - 3.0).abs() < 1e-4 && (y - 0.45).abs() < 1e-6, "{x} {y}");
     }
 
     #[test]
     fn more_centroids_than_features_repeat_some() {
-        let found = cluster(&[1.0, 2.0, 5.0, 6.0], 2, 5, 7, &mut Silent).unwrap();
+        let found = cluster(&[1.0, 2.0, 5.0, 6.0], 2, 5, 7, &mut ()).unwrap();
         assert_eq!(found.len(), 10);
         assert!(found.chunks_exact(2).all(|c| c == [1.0, 2.0] || c == [5.0, 6.0]), "{found:?}");
     }

@@ -161,14 +161,6 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_xoshiro::Xoshiro256Plus;
 
-    struct Silent;
-
-    impl Progress for Silent {
-        fn stage(&mut self, _: &str, _: usize) {}
-        fn advance(&mut self) {}
-        fn note(&mut self, _: &str) {}
-    }
-
     const DIMENSION: usize = 48;
 
     /// Points around the curves of `groups` random waves: clusters of few dimensions in many, as patches of images are.
@@ -191,7 +183,7 @@ mod tests {
     fn bank(count: usize, index: &Index) -> Rows {
         let values = points(count, 12, 2);
         let mut rows = Rows::new(values, (0..count as u32).map(|row| row % 10).collect());
-        rows.links = links(&rows.values, DIMENSION, index, &mut Silent).unwrap();
+        rows.links = links(&rows.values, DIMENSION, index, &mut ()).unwrap();
         rows
     }
 
@@ -224,7 +216,7 @@ mod tests {
     fn rows_that_are_all_the_same() {
         let mut index = Index { kind: IndexKind::Approximate, ..Index::default() };
         let mut rows = Rows::new(vec![f16::ONE; 500 * DIMENSION], vec![0; 500]);
-        rows.links = links(&rows.values, DIMENSION, &index, &mut Silent).unwrap();
+        rows.links = links(&rows.values, DIMENSION, &index, &mut ()).unwrap();
         tune(&queries(&rows, 100), &rows, DIMENSION, &mut index).unwrap();
         assert_eq!(index.recall, 1.0);
     }
