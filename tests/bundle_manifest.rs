@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 /// Opens a bundle and scores a frame with it.
 fn attempt(path: &Path) -> gstanomaly::Result<f64> {
-    gst::init().unwrap();
     let bundle = Arc::new(Bundle::open(path)?);
     let image = defective(3);
     let picture = Picture::from_rgb(image.width(), image.height(), image.as_raw())?;

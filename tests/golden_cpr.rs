@@ -357,7 +357,6 @@ fn foreground() {
 #[test]
 fn preprocessing() {
     let Some(golden) = Golden::open("preprocess") else { return };
-    gst::init().unwrap();
     let spec = input();
     let run = |side: u32, rgb: &[u8]| {
         let picture = Picture::from_rgb(side, side, rgb).unwrap();

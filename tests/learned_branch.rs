@@ -56,7 +56,6 @@ fn learn(learner: &mut Learner, steps: std::ops::Range<u64>) -> Vec<f64> {
 
 #[test]
 fn the_exported_graph_computes_what_was_learned() {
-    gst::init().unwrap();
     let mut learner = learner();
     learn(&mut learner, 0..5);
     let side = SIDE as u32;

@@ -48,7 +48,6 @@ fn images(name: &str, seeds: std::ops::Range<u64>) -> PathBuf {
 }
 
 fn options(name: &str, data: PathBuf, set: &[(&str, &str)]) -> FitOptions {
-    gst::init().unwrap();
     FitOptions {
         name: name.into(),
         data,

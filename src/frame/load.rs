@@ -12,12 +12,20 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Copies `rgb`, 3 bytes a pixel and rows without padding.
+    /// Copies `rgb`, 3 bytes a pixel and rows without padding. Initialises GStreamer where nobody has yet:
+    /// who inspects files need not know that they become frames.
+    ///
+    /// ```standalone_crate
+    /// let grey = gstanomaly::frame::Picture::from_rgb(2, 1, &[128; 6])?;
+    /// assert_eq!((grey.info().width(), grey.info().height()), (2, 1));
+    /// # Ok::<(), gstanomaly::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// If a side is 0, or so large that GStreamer cannot describe the frame.
+    /// If a side is 0, or so large that GStreamer cannot describe the frame, or if GStreamer does not start.
     pub fn from_rgb(width: u32, height: u32, rgb: &[u8]) -> Result<Self> {
         let describe = |e: &dyn std::fmt::Display| Error::Frame(format!("an image of {width}x{height}: {e}"));
+        gst::init().map_err(|e| describe(&e))?;
         let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height)
             .build()
             .map_err(|e| describe(&e))?;

@@ -206,7 +206,6 @@ mod fitting {
 
     /// What CPR is fitted with, and what other methods start from.
     pub fn options(name: &str, size: (u32, u32)) -> FitOptions {
-        gst::init().unwrap();
         FitOptions {
             name: name.into(),
             data: IMAGES.clone(),

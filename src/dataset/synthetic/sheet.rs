@@ -233,7 +233,6 @@ mod tests {
 
     #[test]
     fn writes_a_category_that_can_be_read_back_or_nothing() {
-        gst::init().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("good");
         for i in 0..3u8 {

@@ -185,7 +185,6 @@ mod tests {
 
     #[test]
     fn a_folder_is_searched_in_depth_and_unreadable_files_are_counted() {
-        gst::init().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("a/b");
         std::fs::create_dir_all(&deep).unwrap();
