@@ -5,7 +5,7 @@
 //! Patches are embedded as `adtrain fit --method patchcore --size 224x224` does it: 784 vectors of 1,024 values an image. Banks are patches
 //! drawn at random from all images, in one order, so that a small one is the beginning of a large one; frames are images that are in
 //! none. For each bank the breadth of the approximate search is doubled from its default until it finds the nearest row of 99 % of the
-//! frames' patches. Printed are medians. Building the indices of all banks takes most of the time, half an hour for a million rows:
+//! frames' patches. Printed are medians. Building the indices of all banks takes most of the time, three quarters of an hour for a million rows:
 //! `BENCH_KEEP` names a folder that keeps them for the next run.
 //!
 //! `BENCH_IMAGES` names folders of images, with colons between them; without it they are drawn. `BENCH_BACKBONE` names another network
