@@ -258,7 +258,7 @@ fn an_index_grows_with_the_bank() {
 #[test]
 fn settings_that_cannot_be_used_are_errors() {
     for (name, value, part) in [
-        ("coreset", "0", "coreset must be"),
+        ("coreset", "0", "coreset must be more than 0 and at most 1, found 0"),
         ("coreset", "1.5", "coreset must be"),
         ("embedding.patch", "2", "odd"),
         ("embedding.aggregated", "1023", "multiple of the number of layers"),

@@ -162,14 +162,17 @@ fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
         None => "",
     };
     format!(
-        "{}: {} with {} at {}x{}{foreground}, learned from {} images{left_out} in {seconds:.0} s\n\
+        "{}: {} with {} at {}x{}{foreground}, learned from {}{left_out} in {seconds:.0} s\n\
          threshold {:.4}: {}",
         out.display(),
         manifest.method,
         manifest.backbone.name,
         manifest.input.width,
         manifest.input.height,
-        training.images,
+        match training.images {
+            1 => "1 image".into(),
+            images => format!("{images} images"),
+        },
         manifest.calibration.threshold,
         manifest.calibration.obtained,
     )

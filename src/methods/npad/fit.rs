@@ -66,9 +66,12 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     staging.write_graph(&graph)?;
     let (features, samples) = extract(&graph, options, &mut images, &params, shape, progress)?;
     if images.len() < LEAST_IMAGES {
+        let found = match images.len() {
+            1 => "1 good image is".into(),
+            images => format!("{images} good images are"),
+        };
         return Err(Error::Fit(format!(
-            "{} good images are not enough: at least {LEAST_IMAGES} are needed for distributions that leave one out",
-            images.len()
+            "{found} not enough: at least {LEAST_IMAGES} are needed for distributions that leave one out"
         )));
     }
     params.references = images.len();

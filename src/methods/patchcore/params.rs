@@ -196,7 +196,9 @@ impl Params {
         within("selection.starts", self.selection.starts, 1, 1 << 16)?;
         within("selection.projection", self.selection.projection, 0, 1 << 14)?;
         within("neighbours", self.neighbours, 1, 1 << 10)?;
-        number("coreset", self.coreset, f64::MIN_POSITIVE, 1.0)?;
+        if !(self.coreset > 0.0 && self.coreset <= 1.0) {
+            return Err(format!("coreset must be more than 0 and at most 1, found {}", self.coreset));
+        }
         number("selection.radius", self.selection.radius, 0.0, f64::from(f32::MAX))?;
         number("blur_sigma", self.blur_sigma, 1e-3, 64.0)?;
         number("blur_truncation", self.blur_truncation, 0.0, 16.0)?;
