@@ -278,7 +278,7 @@ fn panel(
     let text = ("sans-serif", 15).into_font().color(&INK);
     let mut plot = ChartBuilder::on(area)
         .margin(12)
-        .margin_right(24)
+        .margin_right(44)
         .x_label_area_size(46)
         .y_label_area_size(64)
         .build_cartesian_2d(rows.log_scale(), decades.log_scale())?;
