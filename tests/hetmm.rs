@@ -96,12 +96,20 @@ fn settings_that_cannot_be() {
         ("blur_sigma", "0", "blur_sigma"),
         ("clustering.xi", "1", "clustering.xi"),
         ("neighbours", "5", "unknown parameter"),
+        ("templates", "5", "parameter 'templates' cannot be set"),
     ] {
         let error = fit_method(hetmm::fit, "refused", &[(setting, value)], None).unwrap_err().to_string();
         assert!(error.contains(expected), "{setting}={value}: {error}");
     }
     let error = fit_method(cpr::fit, "refused", &[("sheets", "60")], None).unwrap_err().to_string();
     assert!(error.contains("unknown parameter 'sheets'"), "{error}");
+    for (setting, value, expected) in [
+        ("foreground", "false", "parameter 'foreground' cannot be set"),
+        ("scales", r#"[{"stride":4,"channels":24,"window":3}]"#, "only the windows can be set"),
+    ] {
+        let error = fit_method(cpr::fit, "refused", &[(setting, value)], None).unwrap_err().to_string();
+        assert!(error.contains(expected), "{setting}={value}: {error}");
+    }
     let foreground = FitOptions { foreground: Foreground::On, ..options("refused", (64, 64)) };
     let error = hetmm::fit(&foreground, &FOLDER.join("refused"), &mut Quiet).unwrap_err().to_string();
     assert!(error.contains("foreground"), "{error}");

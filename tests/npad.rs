@@ -91,6 +91,7 @@ fn settings_that_cannot_be() {
         ("centroids", "400", "centroids must be more than 0 and at most 1"),
         ("shifts", "9", "shifts must be 0 to 8"),
         ("sheets", "60", "unknown parameter 'sheets'"),
+        ("references", "3", "parameter 'references' cannot be set"),
     ] {
         let error = fit_method(npad::fit, "refused", &[(setting, value)], None).unwrap_err().to_string();
         assert!(error.contains(expected), "{setting}={value}: {error}");

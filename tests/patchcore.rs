@@ -265,7 +265,10 @@ fn settings_that_cannot_be_used_are_errors() {
         ("neighbours", "0", "neighbours must be"),
         ("index.links", "1", "index.links must be 2 to 128"),
         ("index.kind", "\"fast\"", "fast"),
-        ("sheets", "60", "unknown parameter 'sheets'"),
+        ("sheets", "60", "unknown parameter 'sheets'; there are: blur_sigma, blur_truncation, coreset, "),
+        ("index.speed", "1", "there are: breadth, construction, entries, kind, least_recall, links, queries"),
+        ("rows", "60", "parameter 'rows' cannot be set"),
+        ("selection.radius", "1", "parameter 'selection.radius' cannot be set"),
     ] {
         let options = options("bad", images("bad-images", 0..2), &[(name, value)]);
         let error =

@@ -112,8 +112,8 @@ impl FitOptions {
     ///
     /// # Errors
     /// As [`apply`].
-    pub fn apply<P: Serialize + DeserializeOwned>(&self, params: P) -> Result<P> {
-        apply(&self.set, params)
+    pub fn apply<P: Serialize + DeserializeOwned>(&self, params: P, decided: &[&str]) -> Result<P> {
+        apply(&self.set, params, decided)
     }
 
     /// For methods that neither estimate a foreground nor learn features, as CPR does.
@@ -163,22 +163,36 @@ impl FitOptions {
     }
 }
 
-/// Puts the values of `set` over `params`; "a.b=1" names a field of a field.
+/// Puts the values of `set` over `params`; "a.b=1" names a field of a field. Those that a fit itself decides, `decided`, are no settings.
 ///
 /// # Errors
-/// If a name is unknown or a value cannot be read.
-pub fn apply<P: Serialize + DeserializeOwned>(set: &[(String, String)], params: P) -> Result<P> {
+/// If a name is unknown or decided, or a value cannot be read.
+pub fn apply<P: Serialize + DeserializeOwned>(
+    set: &[(String, String)],
+    params: P,
+    decided: &[&str],
+) -> Result<P> {
     let mut value = serde_json::to_value(params).map_err(|e| Error::Setting(e.to_string()))?;
     for (name, text) in set {
+        if decided.contains(&name.as_str()) {
+            return Err(Error::Setting(format!(
+                "parameter '{name}' cannot be set: it follows from the images, the network and the other settings"
+            )));
+        }
         let mut place = &mut value;
+        let mut above = String::new();
         for part in name.split('.') {
-            let known = place.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
+            let known = place.as_object().map(|fields| {
+                let settable = |field: &&String| !decided.contains(&format!("{above}{field}").as_str());
+                fields.keys().filter(settable).cloned().collect::<Vec<_>>().join(", ")
+            });
             place = place.get_mut(part).ok_or_else(|| {
                 Error::Setting(format!(
                     "unknown parameter '{name}'; there are: {}",
                     known.unwrap_or_default()
                 ))
             })?;
+            above = format!("{above}{part}.");
         }
         *place = serde_json::from_str(text)
             .map_err(|_| Error::Setting(format!("parameter '{name}': '{text}' is not a number or a list")))?;

@@ -54,7 +54,14 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let shapes: Vec<Shape> = scales.iter().map(|scale| scale.shape(&input)).collect();
     let layers: Vec<(&str, Shape)> = names.iter().map(String::as_str).zip(shapes.iter().copied()).collect();
     // Checked before the work, with the number of images that there are at most.
-    let draft = options.apply(Params::new(images.len(), scales, false))?;
+    let draft = options.apply(Params::new(images.len(), scales.clone(), false), &Params::DECIDED)?;
+    let same = |(set, own): (&Scale, &Scale)| (set.stride, set.channels) == (own.stride, own.channels);
+    if draft.scales.len() != scales.len() || !draft.scales.iter().zip(&scales).all(same) {
+        return Err(Error::Setting(
+            "parameter 'scales': only the windows can be set, stride and channels are those of the layers (--layers)"
+                .into(),
+        ));
+    }
     // Of few images all are neighbours, which is said when it is known how many can be read.
     let possible = Params { neighbours: draft.neighbours.min(images.len()), ..draft.clone() };
     possible.check(&input).map_err(Error::Setting)?;
@@ -90,7 +97,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     filling.add(&mut images, &mut network, "filling the bank", progress)?;
     drop(network);
 
-    let mut params = options.apply(Params::new(filling.images(), scales, head.is_some()))?;
+    let mut params = Params { references: filling.images(), scales, foreground: head.is_some(), ..draft };
     if params.neighbours > filling.images() {
         progress.note(&format!(
             "only {} good images: every frame is compared with all of them instead of {}",

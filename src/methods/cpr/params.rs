@@ -61,6 +61,8 @@ impl Default for GlobalParams {
 }
 
 impl Params {
+    /// What the images and the other settings decide.
+    pub(super) const DECIDED: [&str; 2] = ["references", "foreground"];
     /// K of the paper.
     pub const NEIGHBOURS: usize = 10;
     /// Side of the search window on the finest scale.

@@ -38,9 +38,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let layers: Vec<Layer> =
         found.iter().map(|layer| Layer { stride: layer.stride, channels: layer.channels }).collect();
     let names: Vec<String> = found.into_iter().map(|layer| layer.name).collect();
-    let mut params = options.apply(Params::new(images.len(), layers.clone()))?;
-    // What cannot be set: what the images and the backbone decide.
-    (params.layers, params.templates) = (layers, images.len());
+    let mut params = options.apply(Params::new(images.len(), layers), &Params::DECIDED)?;
     params.check(&input).map_err(Error::Setting)?;
     let shapes: Vec<Shape> = params.layers.iter().map(|layer| layer.shape(&input)).collect();
 

@@ -65,6 +65,8 @@ impl Clustering {
 }
 
 impl Params {
+    /// What the images and the network decide.
+    pub(super) const DECIDED: [&str; 2] = ["templates", "layers"];
     /// K of the paper.
     pub const SHEETS: usize = 60;
     /// Windows of the layers, finest first.

@@ -44,8 +44,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let size = (input.width, input.height);
     let layers = options.backbone.layers_up_to(&options.layers, MOST_LAYERS)?;
     let stride = layers.first().map_or(1, |layer| layer.stride);
-    let mut params = options.apply(Params::new(images.len(), stride))?;
-    (params.references, params.stride) = (images.len(), stride);
+    let mut params = options.apply(Params::new(images.len(), stride), &Params::DECIDED)?;
     params.check(&input).map_err(Error::Setting)?;
     let available: usize = layers.iter().map(|layer| layer.channels).sum();
     if params.channels > available {

@@ -42,6 +42,9 @@ pub struct Params {
 }
 
 impl Params {
+    /// What the images and the network decide.
+    pub(super) const DECIDED: [&str; 3] = ["references", "stride", "map_scale"];
+
     /// The paper's values for `references` images and the finest layer's stride, but for `channels`, `centroids`, `top` and `shifts`: README.md.
     pub fn new(references: usize, stride: usize) -> Self {
         Self {

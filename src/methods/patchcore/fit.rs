@@ -32,7 +32,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let layers = options.backbone.layers::<2>(&options.layers)?;
     let input = images.input().clone();
     let draft = Params { references: images.len(), stride: layers[0].stride, ..Params::default() };
-    let mut params = options.apply(draft)?;
+    let mut params = options.apply(draft, &Params::DECIDED)?;
     params.check(&input).map_err(Error::Setting)?;
 
     let graph = build_graph(options, &layers, &input, &params.embedding)?;

@@ -155,6 +155,10 @@ impl Default for Params {
 }
 
 impl Params {
+    /// What the images, the network and the fit decide.
+    pub(super) const DECIDED: [&str; 6] =
+        ["references", "rows", "stride", "selection.radius", "peak", "index.recall"];
+
     /// Rows and columns of the map of patches.
     pub fn map(&self, input: &InputSpec) -> (usize, usize) {
         (input.height as usize / self.stride, input.width as usize / self.stride)

@@ -119,7 +119,7 @@ impl Learning {
     /// # Errors
     /// If a number is out of range.
     pub fn plan(&self, kind: ProductKind) -> Result<Plan> {
-        let mut plan = apply(&self.set, self.preset.plan(kind))?;
+        let mut plan = apply(&self.set, self.preset.plan(kind), &[])?;
         let within = |name: &str, value: usize, most: usize| match (1..=most).contains(&value) {
             true => Ok(value),
             false => Err(Error::Setting(format!("{name} must be 1 to {most}, not {value}"))),
