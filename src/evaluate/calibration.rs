@@ -24,8 +24,8 @@ pub struct Scores {
 ///
 /// Where there are enough normal images, the threshold is their quantile. Where there are too few for that share (fewer than
 /// `1 / false_alarms`), the tail of a log-normal distribution with their median and the spread of their upper half stands in, never
-/// below their largest score: a picture that occurs twice has next to no score, and says nothing of how high that of a good part
-/// can be. With defective images the threshold moves up to the middle between it and the lowest defective score above it.
+/// below their largest score. A picture that occurs twice has next to no score and says nothing of how high that of a good part can be:
+/// scores below a hundredth of the largest are left out of the tail, however many they are. With defective images the threshold moves up to the middle between it and the lowest defective score above it.
 /// `map_level` gives the value of the anomaly map that corresponds to an image score.
 ///
 /// # Errors
@@ -95,9 +95,14 @@ fn calmest(sorted: &[f64]) -> f64 {
     sorted.iter().copied().find(|&score| score >= fence).unwrap_or(first)
 }
 
+/// Of the largest score, below which one is that of a picture that the bank knows.
+const KNOWN: f64 = 0.01;
+
 /// The score that a log-normal distribution like the upper half of these scores exceeds with probability `share`.
 fn log_normal_tail(sorted: &[f64], share: f64) -> f64 {
-    let logs: Vec<f64> = sorted.iter().map(|score| score.max(f64::MIN_POSITIVE).ln()).collect();
+    let least = KNOWN * sorted[sorted.len() - 1];
+    let new = &sorted[sorted.partition_point(|&score| score < least)..];
+    let logs: Vec<f64> = new.iter().map(|score| score.max(f64::MIN_POSITIVE).ln()).collect();
     let median = quantile(&logs, 0.5);
     // Each one above the median stands for one as far below.
     let squares: f64 = logs.iter().map(|log| (log - median).max(0.0).powi(2)).sum();
@@ -159,6 +164,15 @@ mod tests {
             (with.min - 440.0).abs() < 1e-9 && (without.min - 440.0).abs() < 1e-9,
             "{with:?} {without:?}"
         );
+    }
+
+    #[test]
+    fn nor_do_many_of_them() {
+        let others = (0..6).map(|i| 60.0 + f64::from(i));
+        let twins = (0..20).map(|i| 1e-3 * f64::from(i));
+        let [with, without] = [scores(twins.chain(others.clone()), vec![]), scores(others, vec![])]
+            .map(|scores| calibrate(&scores, 0.005, "test", |s| s).unwrap().threshold);
+        assert_eq!(with, without);
     }
 
     #[test]

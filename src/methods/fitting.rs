@@ -15,6 +15,8 @@ use crate::network::Device;
 use crate::network::backbone::Backbone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// Somebody who wants to know how far a fit is, and may stop it.
@@ -172,13 +174,14 @@ pub fn apply<P: Serialize + DeserializeOwned>(
     params: P,
     decided: &[&str],
 ) -> Result<P> {
-    let mut value = serde_json::to_value(params).map_err(|e| Error::Setting(e.to_string()))?;
+    let mut params = params;
     for (name, text) in set {
         if decided.contains(&name.as_str()) {
             return Err(Error::Setting(format!(
                 "parameter '{name}' cannot be set: it follows from the images, the network and the other settings"
             )));
         }
+        let mut value = serde_json::to_value(&params).map_err(|e| Error::Setting(e.to_string()))?;
         let mut place = &mut value;
         let mut above = String::new();
         for part in name.split('.') {
@@ -194,10 +197,16 @@ pub fn apply<P: Serialize + DeserializeOwned>(
             })?;
             above = format!("{above}{part}.");
         }
-        *place = serde_json::from_str(text)
-            .map_err(|_| Error::Setting(format!("parameter '{name}': '{text}' is not a number or a list")))?;
+        let refused = |why: &dyn Display| Error::Setting(format!("parameter '{name}': '{text}' {why}"));
+        *place = match (serde_json::from_str(text), &*place) {
+            (Ok(set), _) => set,
+            // A word needs no quotes.
+            (Err(_), Value::String(_)) => Value::String(text.clone()),
+            (Err(_), before) => return Err(refused(&format!("is not what it takes, such as {before}"))),
+        };
+        params = serde_json::from_value(value).map_err(|e| refused(&format!("is not what it takes: {e}")))?;
     }
-    serde_json::from_value(value).map_err(|e| Error::Setting(format!("parameters: {e}")))
+    Ok(params)
 }
 
 /// What a method says of a fit.

@@ -46,8 +46,8 @@ pub struct Arguments {
     /// patchcore: share of all patches that the bank keeps [default: 0.1]
     #[arg(long, value_name = "SHARE")]
     coreset: Option<f64>,
-    /// patchcore: how the nearest patch of the bank is searched for: by comparing with all, or, for banks of a hundred thousand rows and
-    /// more, by an index that finds it in 99 % of cases [default: exact]
+    /// patchcore: how the nearest patch of the bank is searched for: by comparing with all, or, for banks of ten thousand to a hundred
+    /// thousand rows, by an index that finds it in 99 % of cases [default: exact]
     #[arg(long, value_enum)]
     index: Option<IndexArgument>,
     /// hetmm: templates that the good images are reduced to, or all; the same as --set sheets=N

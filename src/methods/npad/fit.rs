@@ -86,7 +86,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     params.map_scale = map_scale;
     params.check(&input).map_err(Error::Fit)?;
     let npad = Npad::open(params.clone(), &input, &Bank::open(&staging.bank())?)?;
-    let obtained = format!("training images, each {folds}th of them against the others");
+    let obtained = format!("training images in {folds} parts, each against the others");
     let calibration =
         calibrate(&scores, calibration::FALSE_ALARMS, &obtained, |score| npad.map_level(score))?;
     drop(npad);

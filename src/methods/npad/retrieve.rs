@@ -61,6 +61,11 @@ impl Retrieve for NpadRetrieve {
         let (mut distances, mut features) = (Vec::new(), Vec::new());
         for map in maps {
             let (found, averaged) = self.compare(map.floats());
+            if !found.iter().flat_map(|map| map.values.iter()).all(|distance| distance.is_finite()) {
+                return Err(Error::Features(
+                    "they are too far from the bundle's distributions for a distance: fit it again".into(),
+                ));
+            }
             distances.extend(found);
             features.push(averaged);
         }
