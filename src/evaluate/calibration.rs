@@ -25,7 +25,8 @@ pub struct Scores {
 /// Where there are enough normal images, the threshold is their quantile. Where there are too few for that share (fewer than
 /// `1 / false_alarms`), the tail of a log-normal distribution with their median and the spread of their upper half stands in, never
 /// below their largest score. A picture that occurs twice has next to no score and says nothing of how high that of a good part can be:
-/// scores below a hundredth of the largest are left out of the tail, however many they are. With defective images the threshold moves up to the middle between it and the lowest defective score above it.
+/// scores below a hundredth of the largest are left out of the tail, however many they are. With defective images the threshold moves up
+/// to the middle between it and the lowest defective score above it.
 /// `map_level` gives the value of the anomaly map that corresponds to an image score.
 ///
 /// # Errors
@@ -95,7 +96,7 @@ fn calmest(sorted: &[f64]) -> f64 {
     sorted.iter().copied().find(|&score| score >= fence).unwrap_or(first)
 }
 
-/// Of the largest score, below which one is that of a picture that the bank knows.
+/// A score below this share of the largest one is that of a picture that the bank knows.
 const KNOWN: f64 = 0.01;
 
 /// The score that a log-normal distribution like the upper half of these scores exceeds with probability `share`.
