@@ -66,6 +66,7 @@ impl Clustering {
 
 impl Params {
     /// What the images and the network decide.
+    #[cfg(feature = "train")]
     pub(super) const DECIDED: [&str; 2] = ["templates", "layers"];
     /// K of the paper.
     pub const SHEETS: usize = 60;

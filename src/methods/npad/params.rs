@@ -43,6 +43,7 @@ pub struct Params {
 
 impl Params {
     /// What the images and the network decide.
+    #[cfg(feature = "train")]
     pub(super) const DECIDED: [&str; 3] = ["references", "stride", "map_scale"];
 
     /// The paper's values for `references` images and the finest layer's stride, but for `channels`, `centroids`, `top` and `shifts`: README.md.

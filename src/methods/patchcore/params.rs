@@ -156,6 +156,7 @@ impl Default for Params {
 
 impl Params {
     /// What the images, the network and the fit decide.
+    #[cfg(feature = "train")]
     pub(super) const DECIDED: [&str; 6] =
         ["references", "rows", "stride", "selection.radius", "peak", "index.recall"];
 
