@@ -9,7 +9,7 @@ mod product;
 
 use gst::prelude::*;
 use gstanomaly::elements::adscore::{AnomalyMessage, Transition};
-use pipeline::{Line, chain, failure_at_start, frame, info_of, init, result};
+use pipeline::{Line, chain, failure_at_start, frame, info_of, init, result, score};
 use product::{DEFECT, GOOD_IMAGES, HEIGHT, WIDTH, defective, file, good, square, wide};
 
 /// Sends good (`.`) and defective (`x`) frames and returns the messages' states.
@@ -284,16 +284,36 @@ fn the_device_and_the_time_that_it_takes_can_be_read() {
 }
 
 #[test]
-fn more_neighbours_than_there_are_is_an_error() {
+fn more_neighbours_than_there_are_is_an_error_at_the_start() {
     let line =
-        Line::playing(&chain(square()).replace("adretrieve", "adretrieve neighbours=16"), &info_of(&good(1)));
-    line.pass(&good(1), 0);
-    line.element("retrieve").set_property("neighbours", 17u32);
-    line.push(frame(&good(1), 1));
+        Line::playing(&chain(square()).replace("adretrieve", "adretrieve neighbours=17"), &info_of(&good(1)));
+    line.push(frame(&good(1), 0));
     let message = line.expect_error();
     assert!(
         message.contains("17 neighbours") && message.contains(&format!("{GOOD_IMAGES} normal")),
         "{message}"
+    );
+}
+
+/// A slip of the finger does not end an inspection that runs.
+#[test]
+fn more_neighbours_than_there_are_is_a_warning_while_frames_flow() {
+    let line =
+        Line::playing(&chain(square()).replace("adretrieve", "adretrieve neighbours=1"), &info_of(&good(1)));
+    let scores = |number: u64, neighbours: u32| {
+        line.element("retrieve").set_property("neighbours", neighbours);
+        score(&line.pass(&good(100), number))
+    };
+    let (one, own) = (scores(0, 1), scores(1, 0));
+    assert_ne!(one, own);
+    assert_eq!(scores(2, 17), own, "as many as the bundle says");
+    let message = line.expect_warning();
+    assert!(message.contains("17 neighbours") && message.contains("as many as the bundle says"), "{message}");
+    assert_eq!(scores(3, 17), own);
+    assert_eq!(scores(4, 1), one);
+    assert!(
+        line.messages(&[gst::MessageType::Warning, gst::MessageType::Error]).is_empty(),
+        "it is said once, and the stream goes on"
     );
 }
 

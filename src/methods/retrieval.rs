@@ -58,11 +58,11 @@ impl Retriever {
         &self.bundle
     }
 
-    /// Compares a frame with the nearest normals; `neighbours` 0 takes the bundle's number.
+    /// Whether the bank can give `neighbours`; 0, the bundle's own number, it always can.
     ///
     /// # Errors
-    /// If the bank cannot give `neighbours`, or the features do not fit the bundle.
-    pub fn retrieve(&mut self, features: &Features, neighbours: usize) -> Result<Retrieval> {
+    /// With what was asked for and what there is.
+    pub fn check(&self, neighbours: usize) -> Result<()> {
         let method = self.bundle.method();
         if neighbours > 0 && method.neighbours() == 0 {
             return Err(Error::Setting(format!(
@@ -71,17 +71,23 @@ impl Retriever {
             )));
         }
         let available = method.most_neighbours();
-        if neighbours > available {
-            let images = method.references();
-            return Err(Error::Setting(match available == images {
-                true => {
-                    format!("{neighbours} neighbours were asked for, the bundle has {images} normal images")
-                }
-                false => {
-                    format!("{neighbours} neighbours were asked for, the bundle has {available} at most")
-                }
-            }));
+        if neighbours <= available {
+            return Ok(());
         }
+        let images = method.references();
+        Err(Error::Setting(match available == images {
+            true => format!("{neighbours} neighbours were asked for, the bundle has {images} normal images"),
+            false => format!("{neighbours} neighbours were asked for, the bundle has {available} at most"),
+        }))
+    }
+
+    /// Compares a frame with the nearest normals; `neighbours` 0 takes the bundle's number.
+    ///
+    /// # Errors
+    /// If the bank cannot give `neighbours`, or the features do not fit the bundle.
+    pub fn retrieve(&mut self, features: &Features, neighbours: usize) -> Result<Retrieval> {
+        self.check(neighbours)?;
+        let method = self.bundle.method();
         let neighbours = if neighbours == 0 { method.neighbours() } else { neighbours };
         let found = self.state.retrieve(&features.maps, neighbours, None)?;
         Ok(Retrieval { bundle: self.bundle.clone(), geometry: features.geometry, found })

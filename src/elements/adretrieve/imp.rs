@@ -1,5 +1,6 @@
 use super::super::latency::{Latency, timed};
 use super::super::{DeviceChoice, lock, raw_video_pads};
+use crate::error::Error;
 use crate::meta::{FeaturesMeta, RetrievalMeta};
 use crate::methods::{Retrieval, Retriever};
 use crate::network::{Device, Features};
@@ -29,6 +30,10 @@ struct Stream {
     retriever: Option<Retriever>,
     /// The last result with the features that it belongs to.
     last: Option<(Arc<Features>, Arc<Retrieval>)>,
+    /// A frame has been compared.
+    flows: bool,
+    /// A number of neighbours that the bundle cannot give, which has been said.
+    refused: Option<usize>,
 }
 
 #[derive(Default)]
@@ -190,12 +195,15 @@ impl AdRetrieve {
                         Retriever::new(features.bundle.clone())
                     }
                 };
-                let found = timed(self, &self.latency, || retriever.retrieve(features, neighbours));
+                let found = self
+                    .possible_neighbours(stream, &retriever, neighbours)
+                    .and_then(|n| timed(self, &self.latency, || retriever.retrieve(features, n)));
                 stream.retriever = Some(retriever);
                 let retrieval = Arc::new(found.map_err(|e| {
                     gst::element_imp_error!(self, gst::StreamError::Failed, ("{e}"));
                     gst::FlowError::Error
                 })?);
+                stream.flows = true;
                 stream.last = Some((features.clone(), retrieval.clone()));
                 retrieval
             }
@@ -207,5 +215,32 @@ impl AdRetrieve {
             gst::FlowError::Error
         })?;
         Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// The `wanted` neighbours, or 0, as many as the bundle says, where it cannot give them: neither a bundle that takes over nor
+    /// a property ends a stream that flows.
+    fn possible_neighbours(
+        &self,
+        stream: &mut Stream,
+        retriever: &Retriever,
+        wanted: usize,
+    ) -> Result<usize, Error> {
+        match retriever.check(wanted) {
+            Ok(()) => {
+                stream.refused = None;
+                Ok(wanted)
+            }
+            Err(e) if !stream.flows => Err(e),
+            Err(e) => {
+                if stream.refused.replace(wanted) != Some(wanted) {
+                    gst::element_imp_warning!(
+                        self,
+                        gst::StreamError::Failed,
+                        ("{e}; frames are compared with as many as the bundle says, until 'neighbours' is changed")
+                    );
+                }
+                Ok(0)
+            }
+        }
     }
 }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! `neighbours` means images with CPR; with PatchCore it means the rows of the bank that re-weight the image score. HETMM and
-//! N-pad compare with everything and take 0 alone.
+//! N-pad compare with everything and take 0 alone. A number that the bundle cannot give is an error at the start; while frames flow,
+//! whether the number changes or the bundle, it is a warning, and 0 is taken.
 
 mod imp;
 
