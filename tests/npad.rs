@@ -71,6 +71,17 @@ fn few_images_equal_images_and_more_clusters_than_features() {
     assert!(calm.is_finite() && other.is_finite() && other > 10.0 * calm, "{calm} {other}");
 }
 
+/// With a centroid for every feature an image that takes part in its own judgement would be no distance away from them.
+#[test]
+fn good_parts_stay_below_the_threshold_however_many_centroids_there_are() {
+    let settings = [("channels", "20"), ("centroids", "1")];
+    let bundle = fit_method(npad::fit, "all-centroids", &settings, None).unwrap();
+    let alarms =
+        (400..420).filter(|&seed| judge_file(&bundle, &file(&good(seed), "unseen.png")).anomalous).count();
+    assert!(alarms <= 1, "{alarms} of 20 good parts are rejected");
+    assert!(judge_file(&bundle, &file(&defective(400), "seen.png")).anomalous);
+}
+
 #[test]
 fn the_same_images_give_the_same_bundle() {
     let again = fit_method(npad::fit, "again", &SMALL, None).unwrap();

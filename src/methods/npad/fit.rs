@@ -1,8 +1,8 @@
 //! Learning an N-pad bundle from good images.
 //!
 //! Two passes of the network over the images: the first counts non-zero values, to choose the channels; the second keeps their features in
-//! a temporary file. From there the distributions are estimated a row of positions at a time. To calibrate, they are estimated
-//! again without each fifth of the images in turn, which is then scored with what the others say.
+//! a temporary file. From there the distributions are estimated a row of positions at a time. To calibrate, they and the centroids are
+//! estimated again without each fifth of the images in turn, which is then scored with what the others say.
 
 use super::centroids::cluster;
 use super::distributions::{Distributions, Features, Weights, estimate};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
-use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Silent, Spool};
 use crate::network::backbone::Layer;
 use crate::network::{Network, OutputSpec};
 use rand::SeedableRng;
@@ -75,13 +75,13 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     }
     params.references = images.len();
     let count = params.centroid_count(images.input());
-    let centroids = cluster(&samples, params.channels, count, options.seed, progress)?;
+    let centroids = cluster(&samples.values, params.channels, count, options.seed, progress)?;
     let folds = FOLDS.min(images.len());
     progress.stage("estimating distributions", (1 + folds) * shape.height);
     let all: Vec<usize> = (0..images.len()).collect();
     let (distributions, weights) = estimate(&features, &all, &params, None, &options.scratch, progress)?;
     staging.write_bank(&distributions.tensors(&centroids))?;
-    let fold = Folds { count: folds, features: &features, weights: &weights, centroids: &centroids };
+    let fold = Folds { count: folds, features: &features, weights: &weights, samples: &samples };
     let (scores, map_scale) = fold.scores(&params, images.input(), options, progress)?;
     params.map_scale = map_scale;
     params.check(&input).map_err(Error::Fit)?;
@@ -90,7 +90,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let calibration =
         calibrate(&scores, calibration::FALSE_ALARMS, &obtained, |score| npad.map_level(score))?;
     drop(npad);
-    staging.commit(options.manifest(Fitted {
+    let manifest = options.manifest(Fitted {
         method: NAME,
         preset: "standard",
         layers: layers.into_iter().map(|layer| layer.name).collect(),
@@ -99,7 +99,8 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         calibration,
         images: images.len(),
         skipped: images.skipped(),
-    }))
+    });
+    staging.commit(manifest, images.learned().as_ref())
 }
 
 /// Says how much room the distributions need, and refuses what would not fit.
@@ -181,7 +182,7 @@ fn extract(
     params: &Params,
     shape: Shape,
     progress: &mut dyn Progress,
-) -> Result<(Features, Vec<f32>)> {
+) -> Result<(Features, Samples)> {
     let size = (images.input().width, images.input().height);
     // The first output is that of the frame as it is; training images are not shifted.
     let first = outputs(params, shape).into_iter().take(1).collect();
@@ -199,7 +200,28 @@ fn extract(
         }
         Ok(())
     })?;
-    Ok((Features { shape, map: spool.finish()? }, samples))
+    Ok((
+        Features { shape, map: spool.finish()? },
+        Samples { values: samples, per_image: share * shape.channels },
+    ))
+}
+
+/// Averaged features drawn at random, image after image.
+struct Samples {
+    values: Vec<f32>,
+    /// Values that come from each image.
+    per_image: usize,
+}
+
+impl Samples {
+    /// Those of the images `which`.
+    fn of(&self, which: &[usize]) -> Vec<f32> {
+        which
+            .iter()
+            .flat_map(|&image| &self.values[image * self.per_image..][..self.per_image])
+            .copied()
+            .collect()
+    }
 }
 
 /// Parts of the images that are left out in turn.
@@ -207,7 +229,7 @@ struct Folds<'a> {
     count: usize,
     features: &'a Features,
     weights: &'a Weights,
-    centroids: &'a [f32],
+    samples: &'a Samples,
 }
 
 impl Folds<'_> {
@@ -221,6 +243,7 @@ impl Folds<'_> {
     ) -> Result<(Scores, f64)> {
         // Only what the frame as it is says: training images are not shifted.
         let params = Params { shifts: 0, ..params.clone() };
+        let centroids = params.centroid_count(input);
         let mut scores = Scores::default();
         let (mut tops, mut roots) = (0.0, 0.0);
         for fold in 0..self.count {
@@ -229,8 +252,11 @@ impl Folds<'_> {
             let weights = Some(self.weights);
             let (Distributions { weighted, aggregated }, _) =
                 estimate(self.features, &others, &params, weights, &options.scratch, progress)?;
-            let npad =
-                Arc::new(Npad::new(params.clone(), input, weighted, aggregated, self.centroids.to_vec()));
+            // Of the others, too: an image would be found among centroids that its own features made.
+            let samples = self.samples.of(&others);
+            let centroids =
+                cluster(&samples, params.channels, centroids, options.seed, &mut Silent(progress))?;
+            let npad = Arc::new(Npad::new(params.clone(), input, weighted, aggregated, centroids));
             let (mut retrieve, mut score) = (npad.clone().retrieve(), npad.score());
             for image in left_out {
                 let found = retrieve.retrieve(&[self.features.image(image)], 0, None)?;
