@@ -7,9 +7,10 @@ mod pipeline;
 #[path = "common/product.rs"]
 mod product;
 
+use gst::prelude::*;
 use gstanomaly::bundle::{Bundle, open_shared};
 use gstanomaly::frame::load_picture;
-use gstanomaly::methods::fitting::{FitOptions, Foreground, UpdateOptions};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, UpdateOptions, update};
 use gstanomaly::methods::hetmm;
 use gstanomaly::methods::{Retriever, cpr};
 use gstanomaly::network::{Device, FeatureExtractor};
@@ -189,7 +190,7 @@ fn an_update_makes_new_images_normal() {
         copy(source, &path);
         let old = judge_file(&path, &other).score;
         let threshold = Bundle::open(&path).unwrap().manifest().calibration.threshold;
-        let manifest = hetmm::update(&path, &adding(new.path()), &mut Quiet).unwrap();
+        let manifest = update(&path, &adding(new.path()), &mut Quiet).unwrap();
         assert_eq!(templates(&path), before + 3);
         assert_eq!(
             (manifest.training.images as u64, &*manifest.training.date),
@@ -207,7 +208,7 @@ fn an_update_makes_new_images_normal() {
         assert!(manifest.calibration.obtained.contains(&format!("{} normal", GOOD_IMAGES + 3)));
         // Again, by one.
         let one = folder_of(&[good(300)]);
-        hetmm::update(&path, &adding(one.path()), &mut Quiet).unwrap();
+        update(&path, &adding(one.path()), &mut Quiet).unwrap();
         assert_eq!(templates(&path), before + 4);
     }
 }
@@ -220,9 +221,24 @@ fn an_update_that_fails_leaves_the_bundle_as_it_was() {
     let before = std::fs::read(path.join("bundle.json")).unwrap();
     let broken = scratch();
     std::fs::write(broken.path().join("broken.png"), "no image").unwrap();
-    assert!(hetmm::update(&path, &adding(broken.path()), &mut Quiet).is_err());
-    assert!(hetmm::update(&path, &adding(&folder.path().join("nowhere")), &mut Quiet).is_err());
+    assert!(update(&path, &adding(broken.path()), &mut Quiet).is_err());
+    assert!(update(&path, &adding(&folder.path().join("nowhere")), &mut Quiet).is_err());
     assert!(std::fs::read(path.join("bundle.json")).unwrap() == before);
-    let error = hetmm::update(product::square(), &adding(broken.path()), &mut Quiet).unwrap_err().to_string();
-    assert!(error.contains("bundle of cpr"), "{error}");
+}
+
+#[test]
+fn a_bundle_that_takes_no_neighbours_takes_over_from_one_that_does() {
+    let images = [good(100), defective(101)];
+    let expected = judge_file(&SHEETS, &file(&images[1], "taken-over.png")).score;
+    let description = chain(product::wide()).replace("adretrieve", "adretrieve neighbours=2");
+    let line = Line::playing(&description, &info_of(&images[0]));
+    line.pass(&images[0], 0);
+    line.element("features").set_property("model", SHEETS.to_str().unwrap());
+    let mut number = 0;
+    pipeline::wait_until("the new bundle", || {
+        number += 1;
+        score(&line.pass(&images[1], number)) == expected
+    });
+    let warning = line.expect_warning();
+    assert!(warning.contains("2 neighbours") && warning.contains("hetmm compares with all"), "{warning}");
 }

@@ -1,4 +1,4 @@
-//! CPR's update: new images join the bank as if they had been there from the start.
+//! Adding images to a bundle: what all methods do alike, and CPR, whose new images join the bank as if they had been there from the start.
 
 #![cfg(feature = "train")]
 
@@ -8,10 +8,12 @@ mod pipeline;
 mod product;
 
 use gst::prelude::*;
-use gstanomaly::bundle::{BANK, Bundle, GRAPH, MANIFEST, Manifest, hash_file, read_manifest};
+use gstanomaly::bundle::{
+    BANK, Bundle, Exclusive, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, hash_file, read_manifest,
+};
 use gstanomaly::methods::cpr::train::{Learning, Preset};
-use gstanomaly::methods::fitting::{FitOptions, Foreground, UpdateOptions, update};
-use gstanomaly::methods::{cpr, npad};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, Progress, UpdateOptions, update};
+use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
 use gstanomaly::network::Device;
 use pipeline::{Line, chain, info_of, score};
 use product::{
@@ -21,6 +23,18 @@ use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// What the user is told.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Progress for Notes {
+    fn stage(&mut self, _name: &str, _steps: usize) {}
+    fn advance(&mut self) {}
+    fn note(&mut self, message: &str) {
+        self.0.push(message.into());
+    }
+}
 
 fn adding(folder: &Path) -> UpdateOptions {
     UpdateOptions {
@@ -77,6 +91,9 @@ fn cut(bundle: &Path, count: usize, to: &Path) {
     let mut manifest = read_manifest(bundle).unwrap();
     manifest.params["references"] = count.into();
     manifest.training.images = count;
+    let learned = std::fs::read_to_string(bundle.join(IMAGES)).unwrap();
+    let learned: String = learned.split_inclusive('\n').take(count).collect();
+    std::fs::write(to.join(IMAGES), learned).unwrap();
     let file = to.join(BANK);
     let info = manifest.files.get_mut(BANK).unwrap();
     (info.sha256, info.bytes) = (hash_file(&file).unwrap(), file.metadata().unwrap().len());
@@ -103,8 +120,15 @@ fn an_update_gives_the_bank_of_all_images() {
             assert!(bytes(&part) == bytes(&whole), "{name}: {file}");
         }
         assert_eq!((after.training.images, after.training.date.as_str()), (16, "2025-02-02"));
+        let hashes = |bundle: &Path| -> Vec<String> {
+            let learned = LearnedImages::read(bundle).unwrap().unwrap();
+            learned.images().iter().map(|image| image.sha256.clone()).collect()
+        };
+        assert_eq!(hashes(&part), hashes(&whole));
         let without_date = |mut manifest: Manifest| {
             manifest.training.date.clear();
+            // The new images have other names in it.
+            manifest.files.remove(IMAGES).unwrap();
             serde_json::to_value(manifest).unwrap()
         };
         assert_eq!(without_date(after), without_date(expected), "{name}: parameters and calibration");
@@ -162,4 +186,83 @@ fn an_update_that_fails_leaves_the_bundle_as_it_was() {
     let new = folder_of(&[good(250)]);
     let error = update(&other, &adding(new.path()), &mut Quiet).unwrap_err().to_string();
     assert!(error.contains("npad cannot be updated") && error.contains("cpr, hetmm or patchcore"), "{error}");
+}
+
+/// The files of a bundle.
+fn content(bundle: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(bundle).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
+    });
+    files.collect()
+}
+
+#[test]
+fn images_that_a_bundle_knows_are_left_out() {
+    let few = folder_of(&(0..4).map(good).collect::<Vec<_>>());
+    // One new, the same again under another name, and three that it has learned from.
+    let new: Vec<_> = [300, 300, 0, 1, 3].into_iter().map(good).collect();
+    let (new, known) = (folder_of(&new), folder_of(&new[..3]));
+    type Fit = fn(&FitOptions, &Path, &mut dyn Progress) -> gstanomaly::Result<Manifest>;
+    for (name, method) in
+        [("known-cpr", cpr::fit as Fit), ("known-hetmm", hetmm::fit), ("known-patchcore", patchcore::fit)]
+    {
+        let bundle = fit_method(method, name, &[], Some(few.path())).unwrap();
+        let mut notes = Notes::default();
+        let after = update(&bundle, &adding(new.path()), &mut notes).unwrap();
+        assert_eq!(after.training.images, 5, "{name}");
+        assert!(notes.0.iter().any(|note| note.contains("left out: 4 of 5 images")), "{name}: {:?}", notes.0);
+        let learned = LearnedImages::read(&bundle).unwrap().unwrap();
+        assert_eq!(learned.images().len(), 5, "{name}");
+        let last = &learned.images()[4];
+        assert_eq!(
+            (last.name.as_str(), &last.sha256),
+            ("000.png", &hash_file(&new.path().join("000.png")).unwrap())
+        );
+
+        let before = content(&bundle);
+        let mut notes = Notes::default();
+        let again = update(&bundle, &adding(known.path()), &mut notes).unwrap();
+        assert_eq!(again.training.images, 5, "{name}");
+        assert!(notes.0.iter().any(|note| note.contains("left out: 3 of 3 images")), "{name}: {:?}", notes.0);
+        assert!(content(&bundle) == before, "{name}: nothing is new, and nothing changes");
+    }
+}
+
+#[test]
+fn what_an_older_version_made_can_be_updated_too() {
+    let folder = scratch();
+    let bundle = folder.path().join("old.bundle");
+    copy(wide(), &bundle);
+    std::fs::remove_file(bundle.join(IMAGES)).unwrap();
+    let mut manifest = read_manifest(&bundle).unwrap();
+    manifest.files.remove(IMAGES).unwrap();
+    manifest.training.settings = None;
+    std::fs::write(bundle.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+    let new = folder_of(&[good(310)]);
+    let mut notes = Notes::default();
+    let after = update(&bundle, &adding(new.path()), &mut notes).unwrap();
+    assert_eq!(after.training.images, manifest.training.images + 1);
+    assert!(notes.0.iter().any(|note| note.contains("does not say which images")), "{:?}", notes.0);
+    assert!(!after.files.contains_key(IMAGES) && !bundle.join(IMAGES).exists());
+}
+
+#[test]
+fn a_bundle_is_changed_by_one_at_a_time_and_a_spoilt_list_is_named() {
+    let folder = scratch();
+    let bundle = folder.path().join("part.bundle");
+    copy(wide(), &bundle);
+    let new = folder_of(&[good(320)]);
+    let before = content(&bundle);
+    let somebody = Exclusive::lock(&bundle).unwrap();
+    let error = update(&bundle, &adding(new.path()), &mut Quiet).unwrap_err().to_string();
+    assert!(error.contains("part.bundle") && error.contains("another program"), "{error}");
+    assert!(content(&bundle) == before);
+    drop(somebody);
+
+    std::fs::write(bundle.join(IMAGES), "what is this\n").unwrap();
+    let error = update(&bundle, &adding(new.path()), &mut Quiet).unwrap_err().to_string();
+    assert!(error.contains(IMAGES) && error.contains("line 1"), "{error}");
+    std::fs::write(bundle.join(IMAGES), &before[IMAGES]).unwrap();
+    update(&bundle, &adding(new.path()), &mut Quiet).unwrap();
 }

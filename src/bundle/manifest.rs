@@ -99,6 +99,9 @@ pub struct Training {
     pub date: String,
     /// Version of this software.
     pub version: String,
+    /// What the user asked for, by the name of the setting; none where an older version made the bundle, which did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<BTreeMap<String, serde_json::Value>>,
     /// How the learned branch was made, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<BranchTraining>,

@@ -4,12 +4,20 @@
 //! file, what was expected and what was found.
 
 mod bank;
+#[cfg(feature = "train")]
+mod exclusive;
+#[cfg(feature = "train")]
+mod images;
 mod manifest;
 mod registry;
 #[cfg(feature = "train")]
 mod save;
 
 pub use bank::{Bank, Floats, Halves, Mapped, Shorts};
+#[cfg(feature = "train")]
+pub use exclusive::Exclusive;
+#[cfg(feature = "train")]
+pub use images::{IMAGES, LearnedImage, LearnedImages};
 pub use manifest::{
     BackboneInfo, BranchTraining, Calibration, CurvePoint, FORMAT, FileInfo, Manifest, Quantile, ScoreRange,
     Training, UsedDefect,
@@ -24,6 +32,7 @@ use crate::network::{Device, Network, SharedNetwork};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -36,6 +45,9 @@ pub const BANK: &str = "bank.safetensors";
 
 /// A manifest larger than this is not one.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
+
+/// How often a bundle is opened anew that was replaced meanwhile.
+const ATTEMPTS: usize = 5;
 
 /// An opened, checked bundle. Its bank is mapped from the file, so that every user shares one copy.
 #[derive(Debug)]
@@ -56,6 +68,18 @@ impl Bundle {
     /// # Errors
     /// If anything in it is missing, damaged, of a newer format or inconsistent.
     pub fn open(path: &Path) -> Result<Self> {
+        // Whoever replaces a bundle puts another folder in its place. Files of both would not be one bundle.
+        for _ in 0..ATTEMPTS {
+            let before = identity(path).ok();
+            let opened = Self::open_files(path);
+            if identity(path).ok() == before {
+                return opened;
+            }
+        }
+        Err(Error::file(path, "is replaced again and again while it is opened; try again later"))
+    }
+
+    fn open_files(path: &Path) -> Result<Self> {
         let manifest = read_manifest(path)?;
         for name in [GRAPH, BANK] {
             let info = manifest
@@ -175,6 +199,15 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
     }
     let text = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
     Manifest::parse(&text).map_err(|problem| Error::file(&file, problem))
+}
+
+/// What tells a folder from the one that was there before.
+fn identity(path: &Path) -> Result<(u64, u64)> {
+    path.metadata().map(|found| identity_of(&found)).map_err(|e| Error::io(path, e))
+}
+
+fn identity_of(folder: &std::fs::Metadata) -> (u64, u64) {
+    (folder.dev(), folder.ino())
 }
 
 /// Refuses what is not a file: a pipe may never answer, a device may never end.

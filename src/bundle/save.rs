@@ -1,6 +1,6 @@
 //! Writing a bundle so that a crash leaves the old one or the new one, never half of one.
 
-use super::{BANK, FileInfo, GRAPH, MANIFEST, Manifest, hash_file};
+use super::{BANK, Bundle, FileInfo, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, hash_file};
 use crate::error::{Error, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use safetensors::Dtype;
@@ -84,18 +84,25 @@ impl Staging {
         sync(&path)
     }
 
-    /// Completes the manifest with the files' sizes and hashes, writes it and puts the bundle in its place.
+    /// Completes the manifest with the files' sizes and hashes, writes it and the list of the images that the bundle has learned from,
+    /// if that is known, and puts the bundle in its place if it can be opened.
     ///
     /// # Errors
-    /// If anything cannot be read or written.
-    pub fn commit(self, mut manifest: Manifest) -> Result<Manifest> {
+    /// If anything cannot be read or written, or what was made is no bundle.
+    pub fn commit(self, mut manifest: Manifest, images: Option<&LearnedImages>) -> Result<Manifest> {
+        if let Some(images) = images {
+            write(&self.folder.path().join(IMAGES), images.text().as_bytes())?;
+        }
         manifest.files.clear();
-        for name in [GRAPH, BANK] {
+        for name in [GRAPH, BANK].into_iter().chain(images.map(|_| IMAGES)) {
             let file = self.folder.path().join(name);
             let bytes = file.metadata().map_err(|e| Error::io(&file, e))?.len();
             manifest.files.insert(name.into(), FileInfo { sha256: hash_file(&file)?, bytes });
         }
         write(&self.folder.path().join(MANIFEST), &text(&manifest)?)?;
+        // Better no bundle than one that nobody can open.
+        Bundle::open(self.folder.path())
+            .map_err(|e| Error::Fit(format!("what was made cannot be opened as a bundle: {e}")))?;
         set_permissions(self.folder.path())?;
         sync(self.folder.path())?;
         replace(self.folder, &self.target)?;

@@ -7,7 +7,7 @@ pub use images::ImageSet;
 pub use spool::Spool;
 
 use super::{cpr, hetmm, patchcore};
-use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Manifest, Training};
+use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Exclusive, Manifest, Training};
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec};
 use crate::methods::cpr::train::Learning;
@@ -15,7 +15,8 @@ use crate::network::Device;
 use crate::network::backbone::Backbone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -42,8 +43,21 @@ impl Progress for () {
     fn note(&mut self, _message: &str) {}
 }
 
+/// A part of a stage that is shown as a whole: it can be interrupted, and says nothing.
+pub(crate) struct Silent<'a>(pub &'a mut dyn Progress);
+
+impl Progress for Silent<'_> {
+    fn stage(&mut self, _name: &str, _steps: usize) {}
+    fn advance(&mut self) {}
+    fn note(&mut self, _message: &str) {}
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}
+
 /// Whether a foreground is estimated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Foreground {
     /// If the images look like an object on a plain ground.
     #[default]
@@ -118,6 +132,29 @@ impl FitOptions {
         apply(&self.set, params, decided)
     }
 
+    /// What was asked for, by the name of the setting. The same wish is the same value, however it was written.
+    pub fn settings(&self) -> BTreeMap<String, Value> {
+        let mut layers = self.layers.clone();
+        layers.sort();
+        let size = match self.size {
+            InputSize::Auto => "auto".into(),
+            InputSize::Fixed(width, height) => format!("{width}x{height}"),
+        };
+        let own = [
+            ("size", json!(size)),
+            ("fit", json!(self.fit)),
+            ("foreground", json!(self.foreground)),
+            ("layers", json!(layers)),
+        ];
+        let set = self.set.iter().map(|(name, text)| (name.clone(), plain(text)));
+        let learning = self.learning.iter().flat_map(Learning::settings);
+        own.map(|(name, value)| (name.into(), value))
+            .into_iter()
+            .chain(set)
+            .chain(learning.map(|(name, value)| (format!("learning.{name}"), value)))
+            .collect()
+    }
+
     /// For methods that neither estimate a foreground nor learn features, as CPR does.
     ///
     /// # Errors
@@ -159,9 +196,20 @@ impl FitOptions {
                 dataset: self.dataset.clone(),
                 date: self.date.clone(),
                 version: env!("CARGO_PKG_VERSION").into(),
+                settings: Some(self.settings()),
             },
             files: Default::default(),
         }
+    }
+}
+
+/// The value of a setting, a number always as the same kind of number.
+pub(crate) fn plain(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(Value::Number(number)) => number.as_f64().map_or(Value::Number(number), Value::from),
+        Ok(value) => value,
+        // A word needs no quotes.
+        Err(_) => text.into(),
     }
 }
 
@@ -247,24 +295,33 @@ pub struct UpdateOptions {
     pub date: String,
 }
 
-/// Adds normal images to the bundle in `path` without fitting it anew, and returns its new manifest. Whoever has the bundle
-/// open keeps the old one.
+/// Adds normal images to the bundle in `path` without fitting it anew, but for those that it has learned from already, and returns its
+/// new manifest. If none is left the bundle stays as it is. Whoever has it open keeps the old one.
 ///
 /// # Errors
-/// If the bundle cannot be opened, its method cannot be updated, the images cannot be used or the new bundle cannot be written;
-/// then the old one stays.
+/// If the bundle cannot be opened, somebody else is changing it, its method cannot be updated, the images cannot be used or the new
+/// bundle cannot be written; then the old one stays.
 pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Manifest> {
+    let _alone = Exclusive::lock(path)?;
     let bundle = Bundle::open(path)?;
-    match bundle.manifest().method.as_str() {
-        cpr::NAME => cpr::update(path, &bundle, options, progress),
-        hetmm::NAME => hetmm::update(path, options, progress),
-        patchcore::NAME => patchcore::update(path, &bundle, options, progress),
-        other => Err(Error::Setting(format!(
-            "{}: a bundle of {other} cannot be updated, only one of {}, {} or {}; fit it again with the new images",
-            path.display(),
-            cpr::NAME,
-            hetmm::NAME,
-            patchcore::NAME
-        ))),
+    let manifest = bundle.manifest();
+    let update = match manifest.method.as_str() {
+        cpr::NAME => cpr::update,
+        hetmm::NAME => hetmm::update,
+        patchcore::NAME => patchcore::update,
+        other => {
+            return Err(Error::Setting(format!(
+                "{}: a bundle of {other} cannot be updated, only one of {}, {} or {}; fit it again with the new images",
+                path.display(),
+                cpr::NAME,
+                hetmm::NAME,
+                patchcore::NAME
+            )));
+        }
+    };
+    let mut images = ImageSet::beyond(path, &options.add, manifest.input.clone(), options.strict, progress)?;
+    if images.is_empty() {
+        return Ok(manifest.clone());
     }
+    update(path, &bundle, &mut images, options, progress)
 }

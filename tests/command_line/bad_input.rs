@@ -70,7 +70,7 @@ fn identical_images() {
     for i in 0..6 {
         shop.save(&format!("same/{i}.png"), &good(1));
     }
-    shop.fit("same", "b");
+    shop.fit("same", "b").says(&["5 of 6 images are copies of others"]);
     let text = shop.succeeds("predict --model b same/0.png").stdout;
     assert!(text.trim_end().ends_with("normal"), "an image that it has learned: {text}");
     for i in 0..6 {
@@ -95,6 +95,9 @@ fn data_that_cannot_be_evaluated() {
     result.says(&["1 defective image"]);
     assert_eq!(result.json()["images"]["without_mask"], 1);
     shop.fails("eval --model b --data cloth --strict").says(&["spot/002.png", "no mask"]);
+
+    std::fs::copy(shop.path("cloth/train/good/000.png"), shop.path("cloth/test/good/known.png")).unwrap();
+    shop.succeeds("eval --model b --data cloth").says(&["has learned from 1 of 9 test images"]);
 
     shop.good("good/test/good", 2, 1);
     shop.fails("eval --model b --data good").says(&["no defective image"]);
@@ -123,8 +126,11 @@ fn settings_that_cannot_be_used() {
     );
     fit_fails(&shop, "--data good --method hetmm --foreground on", &["hetmm", "foreground"]);
     fit_fails(&shop, "--data good --method patchcore --preset faster", &["patchcore", "learns no features"]);
-    shop.refuses("fit --data good --method hetmm --sheets few --out b")
-        .says(&["expected a number of sheets"]);
+    for sheets in ["few", "1"] {
+        shop.refuses(&format!("fit --data good --method hetmm --sheets {sheets} --out b"))
+            .says(&["expected a number of sheets, such as 60 and at least 2"]);
+    }
+    fit_fails(&shop, "--data good --method hetmm --set sheets=1", &["sheets must be 2 to"]);
     fit_fails(&shop, "--data good --backbone nobody", &["nobody", "adtrain backbones"]);
     fit_fails(&shop, "--data good --backbone missing.onnx", &["missing.onnx"]);
     fit_fails(&shop, "--data good --set colour=3", &["colour", "neighbours"]);

@@ -1,6 +1,6 @@
 //! `adtrain compare`: several methods on one product, each as `fit` and `eval` have it.
 
-use crate::workshop::{Workshop, read_json};
+use crate::workshop::{Workshop, good, read_json};
 
 const METHODS: &str = "--size 64x64 --methods cpr,patchcore:coreset=0.1,hetmm:sheets=4,npad \
                        --set npad.channels=20 --set npad.centroids=0.01";
@@ -105,8 +105,15 @@ fn bundles_are_replaced_and_only_resume_takes_them_as_they_are() {
     compare("--resume --seed 3")
         .says(&["is replaced: it was fitted with another seed", "filling the bank: 12"]);
     compare("--resume --seed 3 --set cpr.global.codes=5").says(&["another global.codes"]);
+    compare("--resume --seed 3 --set cpr.global.codes=5.0").says(&["is taken as it is"]);
+    compare("--resume --seed 3").says(&["another global.codes"]);
+    compare("--resume --seed 3 --foreground off").says(&["another foreground"]);
+    // As many as before, one of them another.
+    shop.save("cloth/train/good/003.png", &good(77));
+    compare("--resume --seed 3 --foreground off").says(&["another set of images"]);
+    compare("--resume --seed 3 --foreground off").says(&["is taken as it is"]);
     shop.good("cloth/train/good", 13, 5);
-    compare("--resume --seed 3 --set cpr.global.codes=5").says(&["another set of images"]);
+    compare("--resume --seed 3 --foreground off").says(&["another set of images"]);
     shop.write("out/cpr-neighbours-4.bundle/bundle.json", b"no manifest");
     compare("--resume").says(&["is replaced: ", "bundle.json", "filling the bank: 13"]);
 }

@@ -152,8 +152,8 @@ pub fn setting(text: &str) -> Result<(String, String), String> {
 pub fn sheets(text: &str) -> Result<String, String> {
     match (text, text.parse::<usize>()) {
         ("all", _) => Ok("null".into()),
-        (_, Ok(1..)) => Ok(text.into()),
-        _ => Err("expected a number of sheets, such as 60, or all".into()),
+        (_, Ok(2..)) => Ok(text.into()),
+        _ => Err("expected a number of sheets, such as 60 and at least 2, or all".into()),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::arguments::Hardware;
 use crate::console::{self, Console};
 use crate::interrupt;
-use gstanomaly::bundle::{Calibration, save_manifest};
+use gstanomaly::bundle::{Calibration, Exclusive, save_manifest};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::list_images;
 use gstanomaly::evaluate::calibration::{self, FALSE_ALARMS, Scores};
@@ -53,6 +53,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Calibrates a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
+    let _alone = Exclusive::lock(&arguments.model)?;
     let mut cascade = arguments.hardware.open(&arguments.model)?;
     let mut scores = Scores::default();
     each(&mut cascade, &arguments.normal, arguments.strict, console, |anomaly| {

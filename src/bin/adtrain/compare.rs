@@ -12,7 +12,7 @@ use crate::eval::judge::{self, Options};
 use crate::eval::{Evaluation, measure};
 use crate::{date, learning};
 use anyhow::{Context, bail};
-use entry::Entry;
+use entry::{Entries, Entry};
 use gstanomaly::bundle::{BANK, Manifest};
 use gstanomaly::dataset::{GOOD, TestImage, test_images, training_images};
 use gstanomaly::evaluate::{ComparedMethod, Comparison, MethodFigures, PixelFigures};
@@ -34,12 +34,11 @@ pub struct Arguments {
     /// backbone or layers
     #[arg(
         long,
-        value_delimiter = ',',
-        value_parser = entry::parse,
+        value_parser = entry::parse_all,
         default_value = "cpr,patchcore,hetmm,npad",
         value_name = "METHOD,.."
     )]
-    methods: Vec<Entry>,
+    methods: Entries,
     /// Folder for the comparison and the bundles
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
@@ -122,7 +121,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         remove(&out.join(name))?;
     }
     let mut rows = Vec::new();
-    for entry in &arguments.methods {
+    for entry in &arguments.methods.0 {
         console.about(&entry.text);
         let outcome = match fit_and_measure(arguments, entry, console) {
             Err(error) if interrupt::is_cause(&error) => return Err(error),
@@ -169,12 +168,12 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
 /// An error if the entries cannot be told apart, or a setting is of none of them.
 fn check(arguments: &Arguments) -> anyhow::Result<()> {
     let mut names = HashSet::new();
-    for entry in &arguments.methods {
+    for entry in &arguments.methods.0 {
         anyhow::ensure!(names.insert(entry.bundle_name()), "--methods names {} twice", entry.text);
     }
     for (method, (name, _)) in &arguments.set {
         anyhow::ensure!(
-            arguments.methods.iter().any(|entry| entry.method == *method),
+            arguments.methods.0.iter().any(|entry| entry.method == *method),
             "--set {0}.{name}: {0} is not compared; add it to --methods",
             method.name()
         );

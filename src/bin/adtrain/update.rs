@@ -16,7 +16,7 @@ pub struct Arguments {
     /// The bundle to change; of the method cpr, hetmm or patchcore
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
-    /// Folder of images of good parts that the bundle has not seen
+    /// Folder of images of good parts; those that the bundle has learned from already are left out
     #[arg(long, value_name = "DIR")]
     add: PathBuf,
     /// Fail if an image cannot be read, instead of leaving it out
@@ -58,6 +58,13 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
             "images_before": before.training.images, "threshold_before": before.calibration.threshold, "manifest": after,
         });
         return console::print(&format!("{result:#}"));
+    }
+    if after.training.images == before.training.images {
+        return console::print(&format!(
+            "{}: nothing new; it stays as it is, with {} images",
+            arguments.model.display(),
+            after.training.images
+        ));
     }
     let rows = |manifest: &Manifest| manifest.params.get("rows").and_then(serde_json::Value::as_u64);
     // Only where new images do not simply join the bank.

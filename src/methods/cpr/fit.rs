@@ -126,7 +126,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         manifest.training.steps = learned.steps;
         manifest.training.branch = Some(learned.training);
     }
-    let manifest = staging.commit(manifest)?;
+    let manifest = staging.commit(manifest, images.learned().as_ref())?;
     if let Some(learning) = &options.learning {
         // What is left of an interrupted training is of no use any more; that it was never there is no error.
         let _ = std::fs::remove_file(&learning.checkpoint);

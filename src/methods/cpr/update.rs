@@ -12,13 +12,14 @@ use crate::network::lock;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Adds the images of `options` to the bundle in `path`, which is replaced in one step; returns the new manifest.
+/// Adds `images` to the bundle in `path`, which is replaced in one step; returns the new manifest.
 ///
 /// # Errors
 /// If the images cannot be used, or the bundle cannot be written; then the old one stays.
 pub fn update(
     path: &Path,
     bundle: &Bundle,
+    images: &mut ImageSet,
     options: &UpdateOptions,
     progress: &mut dyn Progress,
 ) -> Result<Manifest> {
@@ -30,9 +31,8 @@ pub fn update(
     let old = Cpr::open(params.clone(), &manifest.input, &bank)?;
     let mut filling = Filling::from_bank(&old, &bank, &options.scratch)?;
     drop(old);
-    let mut images = ImageSet::listed(&options.add, manifest.input.clone(), options.strict)?;
     let network = bundle.network(options.device, options.threads)?;
-    filling.add(&mut images, &mut lock(&network), "looking at the new images", progress)?;
+    filling.add(images, &mut lock(&network), "looking at the new images", progress)?;
 
     params.references = filling.images();
     params.check(&manifest.input).map_err(Error::Setting)?;
@@ -45,5 +45,5 @@ pub fn update(
     manifest.training.skipped += images.skipped();
     manifest.training.date.clone_from(&options.date);
     manifest.training.version = env!("CARGO_PKG_VERSION").into();
-    staging.commit(manifest)
+    staging.commit(manifest, images.learned().as_ref())
 }

@@ -1,20 +1,28 @@
 //! The images that a method is fitted to.
 
 use super::{FitOptions, InputSize, Progress, SIDE};
+use crate::bundle::{LearnedImage, LearnedImages, hash_file};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
 use crate::frame::{InputSpec, Picture, Preprocessor, Rect, load_picture};
 use crate::network::{FeatureMap, Network};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// The good images, read anew in each pass; an unreadable one is left out of all of them.
 #[derive(Debug)]
 pub struct ImageSet {
+    folder: PathBuf,
     paths: Vec<PathBuf>,
+    /// What the last pass could read.
+    read: Vec<LearnedImage>,
+    /// What the bundle has learned from before; none if it does not say.
+    known: Option<LearnedImages>,
     input: InputSpec,
     strict: bool,
     skipped: usize,
+    /// Images that are there more than once, as far as they are known.
+    copies: usize,
     preprocessors: HashMap<(u32, u32), Preprocessor>,
 }
 
@@ -22,6 +30,9 @@ pub struct ImageSet {
 const KEPT_SIZES: usize = 16;
 
 impl ImageSet {
+    /// What [`ImageSet::shifted_views`] shows.
+    pub const VIEWS: usize = 4;
+
     /// Finds the images and decides the input's size.
     ///
     /// # Errors
@@ -39,20 +50,69 @@ impl ImageSet {
         let card = &options.backbone.card.input;
         let input = InputSpec { width, height, fit: options.fit, mean: card.mean, std: card.std };
         input.check().map_err(Error::Setting)?;
-        Ok(Self::new(paths, input, options.strict))
+        let known = Some(LearnedImages::default());
+        Ok(Self::new(&options.data, paths, known, input, options.strict))
     }
 
-    /// The images in `paths` for a network that wants to see `input`.
-    pub fn new(paths: Vec<PathBuf>, input: InputSpec, strict: bool) -> Self {
-        Self { paths, input, strict, skipped: 0, preprocessors: HashMap::new() }
-    }
-
-    /// The images of a folder, for an input that is decided already.
+    /// The images of a folder that are not in the bundle `path`, which wants to see `input`; none may be left.
     ///
     /// # Errors
-    /// If there are none.
-    pub fn listed(folder: &Path, input: InputSpec, strict: bool) -> Result<Self> {
-        Ok(Self::new(training_images(folder)?, input, strict))
+    /// If there are no images in the folder, or the bundle's list of its own cannot be read.
+    pub fn beyond(
+        path: &Path,
+        folder: &Path,
+        input: InputSpec,
+        strict: bool,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        let known = LearnedImages::read(path)?;
+        let mut paths = training_images(folder)?;
+        match &known {
+            None => progress.note(
+                "this bundle does not say which images it has learned from: one that is added twice lowers the threshold",
+            ),
+            Some(known) => {
+                let known = known.by_hash();
+                let mut seen: HashSet<String> = known.keys().map(|&hash| hash.to_owned()).collect();
+                let found = paths.len();
+                // What cannot be read is told when it is looked at.
+                paths.retain(|path| hash_file(path).map_or(true, |hash| seen.insert(hash)));
+                if paths.len() < found {
+                    progress.note(&format!(
+                        "left out: {} of {found} images, which the bundle knows already or the folder has twice",
+                        found - paths.len()
+                    ));
+                }
+            }
+        }
+        Ok(Self::new(folder, paths, known, input, strict))
+    }
+
+    fn new(
+        folder: &Path,
+        paths: Vec<PathBuf>,
+        known: Option<LearnedImages>,
+        input: InputSpec,
+        strict: bool,
+    ) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            paths,
+            read: Vec::new(),
+            known,
+            input,
+            strict,
+            skipped: 0,
+            copies: 0,
+            preprocessors: HashMap::new(),
+        }
+    }
+
+    /// What the bundle has learned from, with the images of the last pass; none if it did not say before.
+    pub fn learned(&self) -> Option<LearnedImages> {
+        let mut learned = self.known.clone()?;
+        learned.extend(&self.read);
+        Some(learned)
     }
 
     /// Number of images; it shrinks when one turns out to be unreadable.
@@ -94,16 +154,19 @@ impl ImageSet {
         progress.stage(stage, self.paths.len());
         let mut input = network.new_input()?;
         let mut readable = Vec::with_capacity(self.paths.len());
+        self.read.clear();
         for path in std::mem::take(&mut self.paths) {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
-            match load_picture(&path) {
-                Ok(picture) => {
+            let loaded = load_picture(&path).and_then(|it| Ok((it, LearnedImage::of(&path, &self.folder)?)));
+            match loaded {
+                Ok((picture, image)) => {
                     let preprocessor = self.preprocessor(&picture)?;
                     let maps = network.extract(preprocessor, &mut input, &picture.frame()?)?;
                     use_maps(&maps)?;
                     readable.push(path);
+                    self.read.push(image);
                 }
                 Err(e) if self.strict => return Err(e),
                 Err(e) => {
@@ -114,6 +177,14 @@ impl ImageSet {
             progress.advance();
         }
         self.paths = readable;
+        let copies = self.read.len() - self.read.iter().map(|it| &it.sha256).collect::<HashSet<_>>().len();
+        if copies > self.copies {
+            progress.note(&format!(
+                "{copies} of {} images are copies of others: they say nothing of how good parts differ",
+                self.read.len()
+            ));
+        }
+        self.copies = copies;
         match self.paths.is_empty() {
             true => Err(Error::Fit(format!("none of the {} images can be read", self.skipped))),
             false => Ok(()),
@@ -165,7 +236,7 @@ impl ImageSet {
 const VIEW: f64 = 0.95;
 
 /// The parts of an image that are left without a strip at the left, the right, the top or the bottom.
-fn views_without_a_strip(width: u32, height: u32) -> [Rect; 4] {
+fn views_without_a_strip(width: u32, height: u32) -> [Rect; ImageSet::VIEWS] {
     let part = |side: u32| ((f64::from(side) * VIEW) as u32).max(1);
     let (w, h) = (part(width), part(height));
     [

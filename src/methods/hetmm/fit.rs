@@ -77,7 +77,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     staging.write_bank(&tensors(&packed, &normal, &means))?;
     let obtained = "training images, each against the templates from the others";
     let calibration = calibrate(&scores, calibration::FALSE_ALARMS, obtained, |score| score)?;
-    staging.commit(options.manifest(Fitted {
+    let manifest = options.manifest(Fitted {
         method: NAME,
         preset: if params.sheets.is_some() { "sheets" } else { "all" },
         layers: names,
@@ -86,7 +86,8 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         calibration,
         images: images.len(),
         skipped: images.skipped(),
-    }))
+    });
+    staging.commit(manifest, images.learned().as_ref())
 }
 
 /// The backbone with normalised features of the layers.

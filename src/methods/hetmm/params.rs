@@ -99,7 +99,8 @@ impl Params {
     pub fn check(&self, input: &InputSpec) -> Result<(), String> {
         within("templates", self.templates, 1, 1 << 20)?;
         if let Some(sheets) = self.sheets {
-            within("sheets", sheets, 1, 1 << 20)?;
+            // Each image calibrates against the templates that are not its own, of which there must be one at every place.
+            within("sheets", sheets, 2, 1 << 20)?;
         }
         within("layers", self.layers.len(), 1, Self::MOST_LAYERS)?;
         let lists =

@@ -6,7 +6,7 @@
 
 use super::bank::{MAP_MEANS, Packed, SCORES, set_columns, tensors};
 use super::fit::{extract, score_without, to_floats};
-use super::{Hetmm, NAME, Params};
+use super::{Hetmm, Params};
 use crate::bundle::{self, Bank, Bundle, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
@@ -17,30 +17,29 @@ use half::slice::HalfFloatSliceExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Adds good images to the bundle in `path`, which takes the place of the old one in one step; returns the manifest as written.
+/// Adds `images` to the bundle in `path`, which is replaced in one step; returns the new manifest.
 ///
 /// # Errors
-/// If the bundle is not one of HETMM, an image or the bundle cannot be used or written; then the old bundle stays.
-pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Manifest> {
+/// If the images cannot be used, or the bundle cannot be written; then the old one stays.
+pub fn update(
+    path: &Path,
+    bundle: &Bundle,
+    images: &mut ImageSet,
+    options: &UpdateOptions,
+    progress: &mut dyn Progress,
+) -> Result<Manifest> {
     let mut staging = Staging::new(path)?;
-    // Opened for its checks, and by itself for what the method does not keep.
-    let mut manifest = Bundle::open(path)?.manifest().clone();
-    if manifest.method != NAME {
-        return Err(Error::file(path, format!("is a bundle of {}, expected one of {NAME}", manifest.method)));
-    }
+    let mut manifest = bundle.manifest().clone();
     let mut params: Params = serde_json::from_value(manifest.params.clone())
         .map_err(|e| Error::file(path.join(bundle::MANIFEST), format!("params: {e}")))?;
     let bank = Bank::open(&path.join(bundle::BANK))?;
     let old = Hetmm::open(params.clone(), &manifest.input, &bank)?;
     let mut scores = old_scores(&bank)?;
-    let file = path.join(bundle::GRAPH);
-    let graph = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
 
-    let mut images = ImageSet::listed(&options.add, manifest.input.clone(), options.strict)?;
     let size = (manifest.input.width, manifest.input.height);
-    let mut network = Network::load(&graph, size, old.outputs(), options.device, options.threads)?;
+    let mut network = Network::load(bundle.graph(), size, old.outputs(), options.device, options.threads)?;
     let shapes: Vec<_> = old.layers.iter().map(|layer| layer.shape).collect();
-    let features = extract(&mut images, &shapes, &options.scratch, progress, |images, progress, keep| {
+    let features = extract(images, &shapes, &options.scratch, progress, |images, progress, keep| {
         images.each(&mut network, "looking at the new images", progress, keep)
     })?;
 
@@ -63,7 +62,7 @@ pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress)
         packed.push(values);
     }
     drop(old);
-    staging.write_graph(&graph)?;
+    staging.write_graph(bundle.graph())?;
     staging.write_bank(&tensors(&packed, &[], &[]))?;
     let hetmm = Arc::new(Hetmm::open(params.clone(), &manifest.input, &Bank::open(&staging.bank())?)?);
     progress.stage("calibrating", images.len());
@@ -87,7 +86,7 @@ pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress)
     manifest.training.skipped += images.skipped();
     manifest.training.date.clone_from(&options.date);
     manifest.training.version = env!("CARGO_PKG_VERSION").into();
-    staging.commit(manifest)
+    staging.commit(manifest, images.learned().as_ref())
 }
 
 /// The scores with which the bundle was calibrated.

@@ -62,7 +62,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     rows.write(&mut staging, &params, &scores)?;
     let calibration = judged::calibration(&scores, &params, source)?;
 
-    staging.commit(options.manifest(Fitted {
+    let manifest = options.manifest(Fitted {
         method: NAME,
         preset: "standard",
         layers: layers.iter().map(|layer| layer.name.clone()).collect(),
@@ -71,7 +71,8 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         calibration,
         images: params.references,
         skipped: images.skipped(),
-    }))
+    });
+    staging.commit(manifest, images.learned().as_ref())
 }
 
 /// What views of the only image are scored by the bank, and where that comes from, for people.

@@ -17,13 +17,17 @@ use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
 use crate::network::lock;
 use std::path::Path;
 
-/// Adds the images of `options` to the bundle in `path`, which is replaced in one step; returns the new manifest.
+/// Fewer scores of images say less of how good ones differ than views of a single one do.
+const ENOUGH: usize = 5;
+
+/// Adds `images` to the bundle in `path`, which is replaced in one step; returns the new manifest.
 ///
 /// # Errors
 /// If the images cannot be used, or the bundle cannot be written; then the old one stays.
 pub fn update(
     path: &Path,
     bundle: &Bundle,
+    images: &mut ImageSet,
     options: &UpdateOptions,
     progress: &mut dyn Progress,
 ) -> Result<Manifest> {
@@ -39,11 +43,9 @@ pub fn update(
     );
     let known = known_scores(&bank, &params)?;
 
-    let mut images = ImageSet::listed(&options.add, manifest.input.clone(), options.strict)?;
     let network = bundle.network(options.device, options.threads)?;
     let seed = manifest.training.seed;
-    let patches =
-        Patches::embed(&mut images, &mut lock(&network), &params, seed, &options.scratch, progress)?;
+    let patches = Patches::embed(images, &mut lock(&network), &params, seed, &options.scratch, progress)?;
     let chosen = choose(&patches, &rows, &params, seed, progress)?;
     rows.take(patches.values(), &chosen, dimension, patches.per_image(), params.references);
     progress.note(&format!(
@@ -68,8 +70,10 @@ pub fn update(
         radius: params.selection.radius,
         seed,
     };
+    let new = folds.scores(&mut staging, progress)?;
     let mut scores = known;
-    scores.extend(folds.scores(&mut staging, progress)?);
+    forget_views(&mut scores, before, new.len());
+    scores.extend(new);
     params.peak = judged::peak(&scores);
     rows.write(&mut staging, &params, &scores)?;
 
@@ -82,18 +86,32 @@ pub fn update(
     manifest.training.images = params.references;
     manifest.training.skipped += images.skipped();
     manifest.training.date.clone_from(&options.date);
-    staging.commit(manifest)
+    staging.commit(manifest, images.learned().as_ref())
 }
 
-/// What the images before were scored; the bank has only grown since, so that they would not score more now. A single image is
-/// no more than a guess at how images differ, which is not needed any longer.
+/// What the images before were scored; the bank has only grown since, so that they would not score more now.
 fn known_scores(bank: &Bank, params: &Params) -> Result<Vec<[f32; 3]>> {
-    if params.references == 1 {
-        return Ok(Vec::new());
-    }
     let count = bank.shape(SCORES).and_then(|shape| shape.first().copied()).unwrap_or(0);
+    let most = params.references + ImageSet::VIEWS;
+    if count > most {
+        return Err(
+            bank.wrong(SCORES, &format!("expected the scores of {most} images at most, found {count}"))
+        );
+    }
     let values = bank.floats(SCORES, &[count, 3])?;
+    if let Some(value) = values.iter().find(|&&value| value < 0.0) {
+        return Err(bank.wrong(SCORES, &format!("expected no score below 0, found {value}")));
+    }
     Ok(values.as_chunks::<3>().0.to_vec())
+}
+
+/// Takes views of the only image out of `known`, the scores of a bundle of `references` images, if there are enough real ones with `new`.
+fn forget_views(known: &mut Vec<[f32; 3]>, references: usize, new: usize) {
+    // Where the first image was alone it has no score of its own, but its views have.
+    let views = if known.len() > references { ImageSet::VIEWS.min(known.len()) } else { 0 };
+    if known.len() - views + new >= ENOUGH {
+        known.drain(..views);
+    }
 }
 
 /// The new patches that the bank takes in.
@@ -126,4 +144,25 @@ fn choose(
         if progress.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     })?;
     Ok(coreset.chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_of_the_only_image_count_until_there_are_enough_others() {
+        // Four views, and one image in each update.
+        let mut scores = vec![[1.0; 3]; ImageSet::VIEWS];
+        for (references, left) in [(1, 5), (2, 6), (3, 7), (4, 8), (5, 5), (6, 6)] {
+            forget_views(&mut scores, references, 1);
+            scores.push([2.0; 3]);
+            assert_eq!(scores.len(), left, "{references}");
+        }
+        assert!(scores.iter().all(|score| score[0] == 2.0));
+        // Images that each have their own.
+        let mut scores = vec![[1.0; 3]; 9];
+        forget_views(&mut scores, 9, 3);
+        assert_eq!(scores.len(), 9);
+    }
 }

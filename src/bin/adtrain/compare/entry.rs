@@ -23,8 +23,26 @@ pub struct Entry {
     pub set: Vec<(String, String)>,
 }
 
+/// What `--methods` names, at least one entry.
+#[derive(Clone, Debug)]
+pub struct Entries(pub Vec<Entry>);
+
+/// Reads entries with commas between them; a comma in brackets belongs to a value.
+pub fn parse_all(text: &str) -> Result<Entries, String> {
+    let mut depth = 0;
+    let between = |c: char| {
+        match c {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    };
+    text.split(between).map(parse).collect::<Result<_, _>>().map(Entries)
+}
+
 /// Reads an entry.
-pub fn parse(text: &str) -> Result<Entry, String> {
+fn parse(text: &str) -> Result<Entry, String> {
     let mut parts = text.split(':').map(str::trim);
     let method = method(parts.next().unwrap_or_default())?;
     let mut entry = Entry {
@@ -109,6 +127,18 @@ mod tests {
         assert_eq!(parse("hetmm:sheets=all").unwrap().set, [("sheets".into(), "null".into())]);
         assert_eq!(set("patchcore.coreset=0.01").unwrap().1, ("coreset".into(), "0.01".into()));
         assert_eq!(set("cpr.global.codes=5").unwrap().1, ("global.codes".into(), "5".into()));
+    }
+
+    #[test]
+    fn commas_separate_entries_but_not_the_numbers_of_a_list() {
+        let names = |text: &str| {
+            parse_all(text).map(|Entries(entries)| entries.into_iter().map(|e| e.text).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            names("cpr, hetmm:forward_windows=[3,3]:weights=[1, 2],npad").unwrap(),
+            ["cpr", "hetmm:forward_windows=[3,3]:weights=[1, 2]", "npad"]
+        );
+        assert!(names("cpr,,npad").is_err() && names("").is_err());
     }
 
     #[test]

@@ -2,12 +2,11 @@
 
 use super::Arguments;
 use super::entry::Entry;
-use crate::arguments::ForegroundArgument;
 use crate::console::Console;
-use gstanomaly::bundle::{MANIFEST, Manifest, read_manifest};
+use gstanomaly::bundle::{LearnedImages, MANIFEST, Manifest, Training, hash_file, read_manifest};
 use gstanomaly::dataset::training_images;
-use gstanomaly::methods::fitting::{FitOptions, InputSize, Progress};
-use serde_json::Value;
+use gstanomaly::methods::fitting::{FitOptions, Progress};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// Whether the bundle is there, the user wants it as it is, and a fit with these options would give it; says what it does.
@@ -26,27 +25,22 @@ pub fn finished(
         return false;
     }
     let found = read_manifest(bundle).map_err(|e| e.to_string());
-    let problem =
-        match found.and_then(|manifest| same(arguments, entry, options, &manifest).map(|()| manifest)) {
-            Ok(manifest) => {
-                let date = manifest.training.date;
-                console.note(&format!("{} of {date} is taken as it is", bundle.display()));
-                return true;
-            }
-            Err(problem) => problem,
-        };
+    let problem = match found.and_then(|manifest| same(entry, options, bundle, &manifest).map(|()| manifest))
+    {
+        Ok(manifest) => {
+            let date = manifest.training.date;
+            console.note(&format!("{} of {date} is taken as it is", bundle.display()));
+            return true;
+        }
+        Err(problem) => problem,
+    };
     console.note(&format!("{} is replaced: {problem}", bundle.display()));
     false
 }
 
 /// With what differs, if anything does.
-fn same(
-    arguments: &Arguments,
-    entry: &Entry,
-    options: &FitOptions,
-    manifest: &Manifest,
-) -> Result<(), String> {
-    let Manifest { method, preset, backbone, input, training, params, .. } = manifest;
+fn same(entry: &Entry, options: &FitOptions, bundle: &Path, manifest: &Manifest) -> Result<(), String> {
+    let Manifest { method, preset, backbone, training, .. } = manifest;
     let differs = |what: &str| Err(format!("it was fitted with another {what}"));
     let expected_preset = options.learning.as_ref().map(|learning| learning.preset.name());
     if *method != entry.method.name() {
@@ -60,32 +54,14 @@ fn same(
     if backbone.sha256 != options.backbone.card.sha256 {
         return differs("backbone");
     }
-    if !options.layers.is_empty() && backbone.layers != options.layers {
-        return differs("choice of layers");
-    }
-    if input.fit != options.fit
-        || matches!(options.size, InputSize::Fixed(width, height) if (width, height) != (input.width, input.height))
-    {
-        return differs("size or fit");
-    }
-    let foreground = match arguments.foreground {
-        ForegroundArgument::Auto => None,
-        ForegroundArgument::On => Some(true),
-        ForegroundArgument::Off => Some(false),
+    let Some(found) = &training.settings else {
+        return Err("it does not say how it was set".into());
     };
-    if params
-        .get("foreground")
-        .and_then(Value::as_bool)
-        .zip(foreground)
-        .is_some_and(|(is, should)| is != should)
+    let expected = options.settings();
+    if let Some(name) =
+        found.keys().chain(expected.keys()).find(|&name| found.get(name) != expected.get(name))
     {
-        return differs("foreground");
-    }
-    for (name, text) in &options.set {
-        let value: Option<Value> = serde_json::from_str(text).ok();
-        if params.pointer(&format!("/{}", name.replace('.', "/"))) != value.as_ref() {
-            return differs(name);
-        }
+        return differs(name);
     }
     if training.seed != options.seed {
         return differs("seed");
@@ -93,9 +69,21 @@ fn same(
     if training.version != env!("CARGO_PKG_VERSION") {
         return differs("version");
     }
-    let images = training_images(&options.data).map_err(|e| e.to_string())?.len();
-    if training.dataset != options.dataset || training.images + training.skipped != images {
+    if training.dataset != options.dataset
+        || !same_images(options, bundle, training).map_err(|e| e.to_string())?
+    {
         return differs("set of images");
     }
     Ok(())
+}
+
+/// Whether the images are those that the bundle has learned from, but for the unreadable ones that it left out.
+fn same_images(options: &FitOptions, bundle: &Path, training: &Training) -> gstanomaly::Result<bool> {
+    let Some(learned) = LearnedImages::read(bundle)? else { return Ok(false) };
+    let files = training_images(&options.data)?;
+    if files.len() != learned.images().len() + training.skipped {
+        return Ok(false);
+    }
+    let there = files.iter().map(|file| hash_file(file)).collect::<gstanomaly::Result<HashSet<_>>>()?;
+    Ok(learned.images().iter().all(|image| there.contains(&image.sha256)))
 }

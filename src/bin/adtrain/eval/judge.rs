@@ -4,7 +4,7 @@ use super::report::Pictures;
 use crate::console::Console;
 use crate::interrupt;
 use anyhow::bail;
-use gstanomaly::bundle::{Manifest, hash_file};
+use gstanomaly::bundle::{Bundle, LearnedImages, hash_file};
 use gstanomaly::cascade::{Cascade, StepTimes};
 use gstanomaly::dataset::{TestImage, load_mask, test_images};
 use gstanomaly::evaluate::{PixelSamples, Timing};
@@ -58,7 +58,7 @@ pub fn judge(
     console: &mut Console,
 ) -> anyhow::Result<Judged> {
     let tests = test_images(data)?;
-    refuse_learned(&tests, cascade.bundle().manifest())?;
+    check_unseen(&tests, cascade.bundle(), console)?;
     let mut pixels = tests.iter().any(|test| test.mask.is_some()).then(PixelSamples::default);
     let mut judged = Judged {
         images: Vec::new(),
@@ -118,22 +118,32 @@ pub fn judge(
     Ok(judged)
 }
 
-/// An error if the bundle learned from a test image: what it knows already says nothing of what it would find.
-fn refuse_learned(tests: &[TestImage], manifest: &Manifest) -> anyhow::Result<()> {
-    let defects = manifest.training.branch.iter().flat_map(|branch| &branch.defects);
-    let learned: HashMap<&str, &str> = defects.map(|d| (d.sha256.as_str(), d.name.as_str())).collect();
-    if learned.is_empty() {
-        return Ok(());
-    }
+/// An error if the bundle learned from a defective test image, a note if from a good one: what it knows already says little of what
+/// it would find.
+fn check_unseen(tests: &[TestImage], bundle: &Bundle, console: &mut Console) -> anyhow::Result<()> {
+    let defects = bundle.manifest().training.branch.iter().flat_map(|branch| &branch.defects);
+    let defects: HashMap<&str, &str> = defects.map(|d| (d.sha256.as_str(), d.name.as_str())).collect();
+    let learned = LearnedImages::read(bundle.path())?.unwrap_or_default();
+    let learned = learned.by_hash();
+    let mut known = 0;
     for test in tests {
-        if let Some(name) = learned.get(hash_file(&test.path)?.as_str()) {
+        // One that cannot be read is told when it is judged.
+        let Ok(hash) = hash_file(&test.path) else { continue };
+        if let Some(name) = defects.get(hash.as_str()) {
             bail!(
                 "{}: the bundle has learned from this image (as {name}), so that it cannot be a test image; take it and the \
                  other {} out of the test set, or fit without --defects",
                 test.path.display(),
-                learned.len() - 1
+                defects.len() - 1
             );
         }
+        known += usize::from(learned.contains_key(hash.as_str()));
+    }
+    if known > 0 {
+        console.note(&format!(
+            "the bundle has learned from {known} of {} test images, whose scores say little",
+            tests.len()
+        ));
     }
     Ok(())
 }

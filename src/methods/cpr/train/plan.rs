@@ -3,9 +3,10 @@
 use super::{LossParams, OptimiserParams, PairParams, SampleParams};
 use crate::dataset::synthetic::{ProductKind, SyntheticParams};
 use crate::error::{Error, Result};
-use crate::methods::fitting::apply;
+use crate::methods::fitting::{apply, plain};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 /// How large the learned branch is: the paper's three variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,24 @@ pub struct Learning {
     pub checkpoint: PathBuf,
     /// Go on with the training kept there.
     pub resume: bool,
+}
+
+impl Learning {
+    /// What was asked for beyond the preset, by the name of the setting.
+    pub fn settings(&self) -> Vec<(String, Value)> {
+        let Self { steps, batch, learning_rate, minutes, textures, defects, set, .. } = self;
+        let own = [
+            ("steps", json!(steps)),
+            ("batch", json!(batch)),
+            ("lr", json!(learning_rate)),
+            ("minutes", json!(minutes)),
+            ("textures", json!(textures.as_deref().map(Path::to_string_lossy))),
+            ("defects", json!(defects.as_deref().map(Path::to_string_lossy))),
+        ];
+        let own = own.into_iter().filter(|(_, value)| !value.is_null());
+        let set = set.iter().map(|(name, text)| (name.clone(), plain(text)));
+        own.map(|(name, value)| (name.into(), value)).chain(set).collect()
+    }
 }
 
 /// Every number of a training; what a bundle says of it.
