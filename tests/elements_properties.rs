@@ -284,6 +284,15 @@ fn the_device_and_the_time_that_it_takes_can_be_read() {
 }
 
 #[test]
+fn a_card_by_its_number_needs_a_card() {
+    let message = failure_at_start(
+        &chain(square()).replace("adfeatures", "adfeatures device-id=1"),
+        &info_of(&good(1)),
+    );
+    assert!(message.contains("'auto 1' is not available") && message.contains("device-id"), "{message}");
+}
+
+#[test]
 fn more_neighbours_than_there_are_is_an_error_at_the_start() {
     let line =
         Line::playing(&chain(square()).replace("adretrieve", "adretrieve neighbours=17"), &info_of(&good(1)));

@@ -1,15 +1,14 @@
 use super::super::latency::{Latency, timed};
-use super::super::{DeviceChoice, lock, raw_video_pads};
-use crate::bundle::{Bundle, open_shared};
+use super::super::{lock, raw_video_pads};
+use super::model::{Model, Pending, Settings, Stream};
+use crate::Error;
 use crate::frame::Rect;
 use crate::meta::FeaturesMeta;
-use crate::network::{Device, FeatureExtractor, Features, SharedNetwork};
-use crate::{Error, Result};
+use crate::network::Device;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::BaseTransformMode;
 use gst_base::subclass::prelude::*;
-use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -19,86 +18,6 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
         Some("Features for anomaly detection"),
     )
 });
-
-#[derive(Clone, Debug)]
-struct Settings {
-    model: Option<String>,
-    device: DeviceChoice,
-    device_id: i32,
-    threads: u32,
-    interval: u32,
-    roi: Option<Rect>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { model: None, device: DeviceChoice::Auto, device_id: 0, threads: 0, interval: 1, roi: None }
-    }
-}
-
-/// A bundle with its network, ready to run.
-#[derive(Clone, Debug)]
-struct Model {
-    /// The property's value that it was loaded for.
-    setting: Option<String>,
-    bundle: Arc<Bundle>,
-    network: SharedNetwork,
-    device: Device,
-}
-
-impl Model {
-    fn load(settings: &Settings) -> Result<Self> {
-        let path = settings.model.as_deref().ok_or_else(|| {
-            Error::Setting(
-                "no model: set the property 'model' to the folder of a bundle that 'adtrain fit' made".into(),
-            )
-        })?;
-        let device = Device::from(settings.device).resolve()?;
-        let bundle = open_shared(Path::new(path))?;
-        // Streams with threads of their own run beside each other; those that use all cores take turns on one network.
-        let network = match settings.threads {
-            0 => bundle.network(device, 0)?,
-            threads => bundle.own_network(device, threads as usize)?,
-        };
-        Ok(Self { setting: settings.model.clone(), bundle, network, device })
-    }
-}
-
-/// What the streaming thread owns while frames flow.
-struct Stream {
-    model: Model,
-    format: Option<gst_video::VideoInfo>,
-    roi: Option<Rect>,
-    extractor: Option<FeatureExtractor>,
-    last: Option<Arc<Features>>,
-    frames: u64,
-}
-
-impl Stream {
-    fn new(model: Model) -> Self {
-        Self { model, format: None, roi: None, extractor: None, last: None, frames: 0 }
-    }
-
-    /// Makes the extractor for the present model, format and part of the frame.
-    fn prepare(&mut self, roi: Option<Rect>) -> Result<()> {
-        let Some(format) = &self.format else { return Ok(()) };
-        let Model { bundle, network, .. } = self.model.clone();
-        self.extractor = Some(FeatureExtractor::new(bundle, network, format, roi)?);
-        self.roi = roi;
-        self.last = None;
-        Ok(())
-    }
-}
-
-/// A model that is being, or has been, loaded beside the running one.
-#[derive(Default)]
-struct Pending {
-    /// Counts the requests: only the newest counts.
-    request: u64,
-    loaded: Option<Model>,
-    /// The property's value for the model that runs.
-    running: Option<String>,
-}
 
 #[derive(Default)]
 pub struct AdFeatures {

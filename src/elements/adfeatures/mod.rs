@@ -16,6 +16,7 @@
 //! `fresh=false`. This version runs on the processor alone; a device that is asked for by name and missing is an error.
 
 mod imp;
+mod model;
 
 pub(super) use imp::properties;
 
