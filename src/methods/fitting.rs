@@ -5,6 +5,7 @@ mod spool;
 
 pub use images::ImageSet;
 pub use spool::Spool;
+pub(crate) use spool::free_disk;
 
 use super::{cpr, hetmm, patchcore};
 use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Exclusive, Manifest, Training};

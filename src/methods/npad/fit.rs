@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
-use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Silent, Spool};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Silent, Spool, free_disk};
 use crate::network::backbone::Layer;
 use crate::network::{Network, OutputSpec};
 use rand::SeedableRng;
@@ -143,12 +143,6 @@ fn free_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
-}
-
-/// Bytes that can still be written to `folder`.
-fn free_disk(folder: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(folder).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// First pass: how often each channel of each layer is not zero.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::frame::{InputSpec, Picture, Preprocessor};
 use crate::kernels::histogram::{Blocks, Comparison, Query};
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{Progress, Spool};
+use crate::methods::fitting::{Progress, Spool, free_disk};
 use crate::network::{FeatureMap, Network};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -97,7 +97,7 @@ impl Workshop<'_> {
         let nearest = neighbourhoods(blocks, &histograms, epsilon, kept, neighbours);
         let references = self.params.references.max(paths.len());
         let total = self.params.queries + references;
-        self.announce(total, progress);
+        self.check_room(references, progress)?;
         progress.stage("making training samples", total);
         let mut spools = self.shapes.iter().map(|_| Spool::new(self.scratch)).collect::<Result<Vec<_>>>()?;
         let finest = (self.shapes[0].height, self.shapes[0].width);
@@ -141,17 +141,31 @@ impl Workshop<'_> {
         Ok(Pool { bases: bases.collect(), maps: maps.collect::<Result<_>>()?, queries })
     }
 
-    /// Says how much room the samples take, where it is a lot.
-    fn announce(&self, samples: usize, progress: &mut dyn Progress) {
-        let bytes = self.shapes.iter().map(Shape::len).sum::<usize>() * samples * size_of::<f16>();
-        const MUCH: usize = 1 << 30;
+    /// Says how much room the samples take, where it is a lot, and refuses what would not fit.
+    fn check_room(&self, references: usize, progress: &mut dyn Progress) -> Result<()> {
+        let sample = self.shapes.iter().map(Shape::len).sum::<usize>() * size_of::<f16>();
+        let bytes = (sample * (self.params.queries + references)) as u64;
+        let gigabytes = |bytes: u64| bytes as f64 * 1e-9;
+        if let Some(free) = free_disk(self.scratch).filter(|&free| free < bytes) {
+            let fitting = (0.9 * free as f64 / sample as f64) as usize;
+            return Err(Error::Fit(format!(
+                "the training samples need {:.1} GB, {:.1} GB are free in {}; try fewer, such as --set \
+                 learning.samples.queries={}",
+                gigabytes(bytes),
+                gigabytes(free),
+                self.scratch.display(),
+                fitting.saturating_sub(references).max(1)
+            )));
+        }
+        const MUCH: u64 = 1 << 30;
         if bytes >= MUCH {
             progress.note(&format!(
                 "the training samples take {:.1} GB in {} until the fit is done",
-                bytes as f64 * 1e-9,
+                gigabytes(bytes),
                 self.scratch.display()
             ));
         }
+        Ok(())
     }
 
     /// The code histograms and the foregrounds of the images as they are.
