@@ -341,6 +341,7 @@ fn every_property_has_the_documented_default_and_the_bin_passes_all_on() {
         );
     }
     for element in [&bin, &features] {
+        assert!(!element.property::<bool>("follow"));
         assert_eq!(element.property::<u32>("interval"), 1);
         assert_eq!(element.property::<u32>("threads"), 0);
         assert_eq!(element.property::<Option<String>>("model"), None);

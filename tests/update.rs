@@ -166,6 +166,49 @@ fn an_updated_bundle_takes_over_while_playing() {
 }
 
 #[test]
+fn a_pipeline_follows_its_bundle() {
+    let folder = scratch();
+    let bundle = folder.path().join("part.bundle");
+    copy(wide(), &bundle);
+    let probe = file(&defective(230), "cpr-follow-probe.png");
+    let old = judge_file(&bundle, &probe);
+    let description = format!("addetect name=detect model={} follow=true", bundle.display());
+    let line = Line::playing(&description, &info_of(&defective(230)));
+    assert_eq!(score(&line.pass(&defective(230), 0)), old.score);
+    let mut number = 0;
+    let mut until = |what: &str, expected: f64| {
+        pipeline::wait_until(what, || {
+            number += 1;
+            score(&line.pass(&defective(230), number)) == expected
+        });
+    };
+
+    let new = folder_of(&(240..246).map(defective).collect::<Vec<_>>());
+    update(&bundle, &adding(new.path()), &mut Quiet).unwrap();
+    let judged = judge_file(&bundle, &probe);
+    assert_ne!(judged.score, old.score);
+    until("the new bundle", judged.score);
+    assert!(line.messages(&[gst::MessageType::Warning, gst::MessageType::Error]).is_empty());
+
+    // What cannot be used is said once, and the bundle that runs stays.
+    std::fs::write(bundle.join(MANIFEST), "no manifest").unwrap();
+    let warning = line.expect_warning();
+    assert!(warning.contains("the old model stays") && warning.contains(MANIFEST), "{warning}");
+    until("the same bundle", judged.score);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(line.messages(&[gst::MessageType::Warning, gst::MessageType::Error]).is_empty());
+
+    // What is there without being followed waits until somebody asks.
+    line.element("detect").set_property("follow", false);
+    std::fs::remove_dir_all(&bundle).unwrap();
+    copy(wide(), &bundle);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    until("the same bundle", judged.score);
+    line.element("detect").set_property("follow", true);
+    until("the first bundle again", old.score);
+}
+
+#[test]
 fn an_update_that_fails_leaves_the_bundle_as_it_was() {
     let folder = scratch();
     let bundle = folder.path().join("part.bundle");

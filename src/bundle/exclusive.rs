@@ -1,8 +1,9 @@
 //! One change of a bundle at a time: of two that read it at once and write it back, the second would undo the first.
 
-use super::{identity, identity_of, read_manifest};
+use super::read_manifest;
 use crate::error::{Error, Result};
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Held from before a bundle is read until what was made of it has taken its place.
@@ -36,8 +37,10 @@ impl Exclusive {
                 Err(TryLockError::Error(_)) => return Ok(Self { _folder: folder }),
             }
             // Whoever held the lock before may have put another folder in this one's place.
-            let locked = folder.metadata().map_err(|e| Error::io(path, e))?;
-            if identity(path)? == identity_of(&locked) {
+            let [locked, there] = [folder.metadata(), path.metadata()];
+            let (locked, there) =
+                (locked.map_err(|e| Error::io(path, e))?, there.map_err(|e| Error::io(path, e))?);
+            if (locked.dev(), locked.ino()) == (there.dev(), there.ino()) {
                 return Ok(Self { _folder: folder });
             }
         }

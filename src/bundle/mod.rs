@@ -12,6 +12,7 @@ mod manifest;
 mod registry;
 #[cfg(feature = "train")]
 mod save;
+mod version;
 
 pub use bank::{Bank, Floats, Halves, Mapped, Shorts};
 #[cfg(feature = "train")]
@@ -25,6 +26,7 @@ pub use manifest::{
 pub use registry::open_shared;
 #[cfg(feature = "train")]
 pub use save::{Staging, TensorData, Tensors, save_manifest};
+pub use version::Version;
 
 use crate::error::{Error, Result};
 use crate::methods::Method;
@@ -32,7 +34,6 @@ use crate::network::{Device, Network, SharedNetwork};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -70,9 +71,9 @@ impl Bundle {
     pub fn open(path: &Path) -> Result<Self> {
         // Whoever replaces a bundle puts another folder in its place. Files of both would not be one bundle.
         for _ in 0..ATTEMPTS {
-            let before = identity(path).ok();
+            let before = Version::of(path).ok();
             let opened = Self::open_files(path);
-            if identity(path).ok() == before {
+            if Version::of(path).ok() == before {
                 return opened;
             }
         }
@@ -199,15 +200,6 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
     }
     let text = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
     Manifest::parse(&text).map_err(|problem| Error::file(&file, problem))
-}
-
-/// What tells a folder from the one that was there before.
-fn identity(path: &Path) -> Result<(u64, u64)> {
-    path.metadata().map(|found| identity_of(&found)).map_err(|e| Error::io(path, e))
-}
-
-fn identity_of(folder: &std::fs::Metadata) -> (u64, u64) {
-    (folder.dev(), folder.ino())
 }
 
 /// Refuses what is not a file: a pipe may never answer, a device may never end.

@@ -1,20 +1,13 @@
 //! One process loads a bundle once, however many elements use it.
 
-use super::{Bundle, MANIFEST};
+use super::{Bundle, Version};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
-/// The folder and the identity of its manifest: a bundle that was replaced on disk is another bundle.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-    modified_ns: i128,
-}
+/// A bundle that was replaced on disk is another bundle.
+type Key = (PathBuf, Version);
 
 static OPEN: LazyLock<Mutex<HashMap<Key, Weak<Bundle>>>> = LazyLock::new(Mutex::default);
 
@@ -40,11 +33,6 @@ pub fn open_shared(path: &Path) -> Result<Arc<Bundle>> {
 
 fn key(path: &Path) -> Result<Key> {
     let path = std::fs::canonicalize(path).map_err(|e| Error::io(path, e))?;
-    let manifest = std::fs::metadata(path.join(MANIFEST)).map_err(|e| Error::io(&path, e))?;
-    Ok(Key {
-        path,
-        device: manifest.dev(),
-        inode: manifest.ino(),
-        modified_ns: i128::from(manifest.mtime()) * 1_000_000_000 + i128::from(manifest.mtime_nsec()),
-    })
+    let version = Version::of(&path)?;
+    Ok((path, version))
 }

@@ -33,8 +33,8 @@ const EXAMPLES: &str = "\
 Examples:
   adtrain update --model bottle.bundle --add false_alarms_of_today
 
-The bundle takes in what it does not know yet, and its threshold is set anew. The new bundle appears when it is complete; a pipeline \
-that plays it goes on with the old one until its 'model' is set again.";
+The bundle takes in what it does not know yet, and its threshold is set anew. The new bundle appears when it is complete. A pipeline \
+that plays the old one takes it over between two frames if 'follow' is true, or as soon as 'model' is set again.";
 
 /// Updates a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 use super::super::latency::{Latency, timed};
 use super::super::{lock, raw_video_pads};
+use super::follow::Follower;
 use super::model::{Model, Pending, Settings, Stream};
 use crate::Error;
 use crate::frame::Rect;
@@ -21,10 +22,12 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 #[derive(Default)]
 pub struct AdFeatures {
-    settings: Mutex<Settings>,
+    pub(super) settings: Mutex<Settings>,
     /// Taken out by the streaming thread while it works, so that the lock is never held through inference.
     stream: Mutex<Option<Stream>>,
-    pending: Mutex<Pending>,
+    pub(super) pending: Mutex<Pending>,
+    /// While there is a stream that follows its bundle.
+    follower: Mutex<Option<Follower>>,
     /// The device that runs, while there is a stream.
     active: Mutex<Option<Device>>,
     latency: Latency,
@@ -68,6 +71,12 @@ pub(in crate::elements) fn properties() -> Vec<glib::ParamSpec> {
         glib::ParamSpecString::builder("roi")
             .nick("Region of interest")
             .blurb("Part of the frame to inspect, \"x,y,w,h\" in pixels (empty = the whole frame)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("follow")
+            .nick("Follow the bundle")
+            .blurb("Take over a bundle that is put in the place of the one that runs, as 'adtrain update' and 'adtrain calibrate' do, between two frames")
+            .default_value(default.follow)
             .mutable_playing()
             .build(),
         glib::ParamSpecString::builder("active-device")
@@ -128,6 +137,13 @@ impl ObjectImpl for AdFeatures {
                     }
                 }
             }
+            "follow" => {
+                settings.follow = value.get().expect("checked by GObject");
+                drop(settings);
+                if lock(&self.active).is_some() {
+                    self.follow_or_not();
+                }
+            }
             _ => unimplemented!("GObject only sets properties that exist"),
         }
     }
@@ -141,6 +157,7 @@ impl ObjectImpl for AdFeatures {
             "threads" => settings.threads.to_value(),
             "interval" => settings.interval.to_value(),
             "roi" => settings.roi.map(|r| format!("{},{},{},{}", r.x, r.y, r.width, r.height)).to_value(),
+            "follow" => settings.follow.to_value(),
             "active-device" => lock(&self.active).map(Device::name).to_value(),
             "inference-time" => self.latency.mean_ms().to_value(),
             _ => unimplemented!("GObject only reads properties that exist"),
@@ -189,7 +206,12 @@ impl BaseTransformImpl for AdFeatures {
             e => gst::error_msg!(gst::ResourceError::OpenRead, ("{e}")),
         })?;
         self.latency.reset();
-        lock(&self.pending).running = model.setting.clone();
+        {
+            let mut pending = lock(&self.pending);
+            // What is still being loaded for the time before counts no more.
+            *pending = Pending { request: pending.request + 1, ..Pending::default() };
+            pending.runs(&model);
+        }
         gst::info!(CAT, imp = self, "{} on {}", model.bundle.path().display(), model.device.name());
         let (device, started) = (model.device, model.setting.clone());
         *lock(&self.stream) = Some(Stream::new(model));
@@ -199,11 +221,13 @@ impl BaseTransformImpl for AdFeatures {
         if settings.model != started {
             self.load_beside(settings);
         }
+        self.follow_or_not();
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.active) = None;
+        *lock(&self.follower) = None;
         let mut pending = lock(&self.pending);
         *pending = Pending { request: pending.request + 1, ..Pending::default() };
         drop(pending);
@@ -260,8 +284,19 @@ impl BaseTransformImpl for AdFeatures {
 }
 
 impl AdFeatures {
+    /// Begins or ends to look whether the bundle is replaced, as the property says.
+    fn follow_or_not(&self) {
+        let follow = lock(&self.settings).follow;
+        let mut follower = lock(&self.follower);
+        match follow {
+            true if follower.is_none() => *follower = Some(Follower::start(self)),
+            true => {}
+            false => *follower = None,
+        }
+    }
+
     /// Loads the model of `settings` in a thread of its own; the streaming thread takes it over between two frames.
-    fn load_beside(&self, settings: Settings) {
+    pub(super) fn load_beside(&self, settings: Settings) {
         let request = {
             let mut pending = lock(&self.pending);
             pending.request += 1;
@@ -313,8 +348,8 @@ impl AdFeatures {
         if let Some(model) = loaded {
             if Arc::ptr_eq(&model.bundle, &stream.model.bundle) && roi == stream.roi {
                 // Nothing has changed but perhaps the way to the folder.
-                stream.model.setting = model.setting.clone();
-                lock(&self.pending).running = model.setting;
+                (stream.model.setting, stream.model.version) = (model.setting, model.version);
+                lock(&self.pending).runs(&stream.model);
                 return;
             }
             gst::info!(CAT, imp = self, "{} takes over", model.bundle.path().display());
@@ -332,7 +367,7 @@ impl AdFeatures {
                 ("everything stays as it was: {e}")
             );
         }
-        lock(&self.pending).running = stream.model.setting.clone();
+        lock(&self.pending).runs(&stream.model);
     }
 
     fn inspect(

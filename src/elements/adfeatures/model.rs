@@ -1,7 +1,7 @@
 //! What runs in the stream: a bundle with its network, for a format and a part of the frame.
 
 use super::super::DeviceChoice;
-use crate::bundle::{Bundle, open_shared};
+use crate::bundle::{Bundle, Version, open_shared};
 use crate::frame::Rect;
 use crate::network::{Device, FeatureExtractor, Features, SharedNetwork};
 use crate::{Error, Result};
@@ -17,11 +17,20 @@ pub(super) struct Settings {
     pub threads: u32,
     pub interval: u32,
     pub roi: Option<Rect>,
+    pub follow: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { model: None, device: DeviceChoice::Auto, device_id: 0, threads: 0, interval: 1, roi: None }
+        Self {
+            model: None,
+            device: DeviceChoice::Auto,
+            device_id: 0,
+            threads: 0,
+            interval: 1,
+            roi: None,
+            follow: false,
+        }
     }
 }
 
@@ -30,6 +39,8 @@ impl Default for Settings {
 pub(super) struct Model {
     /// The property's value that it was loaded for.
     pub setting: Option<String>,
+    /// What was there when it was loaded, or before.
+    pub version: Option<Version>,
     pub bundle: Arc<Bundle>,
     pub network: SharedNetwork,
     pub device: Device,
@@ -49,13 +60,14 @@ impl Model {
                 reason: "device-id names one of several cards, and the network runs on the processor; leave it out".into(),
             });
         }
+        let version = Version::of(Path::new(path)).ok();
         let bundle = open_shared(Path::new(path))?;
         // Streams with threads of their own run beside each other; those that use all cores take turns on one network.
         let network = match settings.threads {
             0 => bundle.network(device, 0)?,
             threads => bundle.own_network(device, threads as usize)?,
         };
-        Ok(Self { setting: settings.model.clone(), bundle, network, device })
+        Ok(Self { setting: settings.model.clone(), version, bundle, network, device })
     }
 }
 
@@ -93,4 +105,14 @@ pub(super) struct Pending {
     pub loaded: Option<Model>,
     /// The property's value for the model that runs.
     pub running: Option<String>,
+    /// What that model was loaded from.
+    pub version: Option<Version>,
+}
+
+impl Pending {
+    /// Notes which model runs.
+    pub fn runs(&mut self, model: &Model) {
+        self.running.clone_from(&model.setting);
+        self.version = model.version;
+    }
 }
