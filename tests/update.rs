@@ -291,6 +291,21 @@ fn what_an_older_version_made_can_be_updated_too() {
 }
 
 #[test]
+fn a_link_to_a_bundle_stays_one() {
+    let folder = scratch();
+    let (bundle, link) = (folder.path().join("of-today"), folder.path().join("links/current"));
+    copy(wide(), &bundle);
+    std::fs::create_dir(folder.path().join("links")).unwrap();
+    std::os::unix::fs::symlink(&bundle, &link).unwrap();
+    let new = folder_of(&[good(330)]);
+    let after = update(&link, &adding(new.path()), &mut Quiet).unwrap();
+    assert!(link.is_symlink());
+    assert_eq!(read_manifest(&bundle).unwrap().training.images, after.training.images);
+    let left = |folder: &Path| std::fs::read_dir(folder).unwrap().count();
+    assert_eq!((left(folder.path()), left(&folder.path().join("links"))), (2, 1));
+}
+
+#[test]
 fn a_bundle_is_changed_by_one_at_a_time_and_a_spoilt_list_is_named() {
     let folder = scratch();
     let bundle = folder.path().join("part.bundle");

@@ -38,14 +38,19 @@ impl Staging {
     /// # Errors
     /// If `target` is something else than a bundle or an empty folder, or the folder around it cannot be written.
     pub fn new(target: &Path) -> Result<Self> {
-        refuse_foreign(target)?;
-        let parent = parent(target);
+        // Where a link leads to is replaced, and the link stays.
+        let target = match target.is_symlink() {
+            true => std::fs::canonicalize(target).map_err(|e| Error::io(target, e))?,
+            false => target.to_owned(),
+        };
+        refuse_foreign(&target)?;
+        let parent = parent(&target);
         std::fs::create_dir_all(&parent).map_err(|e| Error::io(&parent, e))?;
         let folder = tempfile::Builder::new()
             .prefix(".bundle-")
             .tempdir_in(&parent)
             .map_err(|e| Error::io(&parent, e))?;
-        Ok(Self { folder, target: target.to_owned() })
+        Ok(Self { folder, target })
     }
 
     /// Where the bank is until the bundle is complete.
