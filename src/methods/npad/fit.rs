@@ -2,9 +2,9 @@
 //!
 //! Two passes of the network over the images: the first counts non-zero values, to choose the channels; the second keeps their features in
 //! a temporary file. From there the distributions are estimated a row of positions at a time. To calibrate, they and the centroids are
-//! estimated again without each fifth of the images in turn, which is then scored with what the others say.
+//! estimated again without each fifth or tenth of the images in turn, which is then scored with what the others say.
 
-use super::centroids::cluster;
+use super::centroids::{Clusters, cluster};
 use super::distributions::{Distributions, Features, Weights, estimate};
 use super::statistics::order_channels;
 use super::{NAME, Npad, Params, aggregate, heads, outputs, shape};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
-use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Silent, Spool, free_disk};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool, free_disk};
 use crate::network::backbone::Layer;
 use crate::network::{Network, OutputSpec};
 use rand::SeedableRng;
@@ -26,8 +26,11 @@ use std::sync::Arc;
 const MOST_LAYERS: usize = 3;
 /// Averaged features that are clustered for each centroid.
 const CLUSTERED: usize = 5;
-/// Parts of the images that are left out in turn for calibration.
+/// Parts of the images that are left out in turn for calibration; of fewer than [`MANY`] images more parts, because each image left out
+/// makes the others' covariances worse than those of the bundle will be.
 const FOLDS: usize = 5;
+const FOLDS_OF_FEW: usize = 10;
+const MANY: usize = 100;
 /// Images at least: without one of them, two are left to have a covariance.
 const LEAST_IMAGES: usize = 3;
 
@@ -75,13 +78,14 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     }
     params.references = images.len();
     let count = params.centroid_count(images.input());
-    let centroids = cluster(&samples.values, params.channels, count, options.seed, progress)?;
-    let folds = FOLDS.min(images.len());
+    let clusters = cluster(&samples.values, params.channels, count, options.seed, progress)?;
+    let folds = if images.len() < MANY { FOLDS_OF_FEW } else { FOLDS }.min(images.len());
     progress.stage("estimating distributions", (1 + folds) * shape.height);
     let all: Vec<usize> = (0..images.len()).collect();
     let (distributions, weights) = estimate(&features, &all, &params, None, &options.scratch, progress)?;
-    staging.write_bank(&distributions.tensors(&centroids))?;
-    let fold = Folds { count: folds, features: &features, weights: &weights, samples: &samples };
+    staging.write_bank(&distributions.tensors(&clusters.centroids))?;
+    let per_image = samples.per_image;
+    let fold = Folds { count: folds, features: &features, weights: &weights, clusters: &clusters, per_image };
     let (scores, map_scale) = fold.scores(&params, images.input(), options, progress)?;
     params.map_scale = map_scale;
     params.check(&input).map_err(Error::Fit)?;
@@ -194,28 +198,14 @@ fn extract(
         }
         Ok(())
     })?;
-    Ok((
-        Features { shape, map: spool.finish()? },
-        Samples { values: samples, per_image: share * shape.channels },
-    ))
+    Ok((Features { shape, map: spool.finish()? }, Samples { values: samples, per_image: share }))
 }
 
 /// Averaged features drawn at random, image after image.
 struct Samples {
     values: Vec<f32>,
-    /// Values that come from each image.
+    /// Of each image.
     per_image: usize,
-}
-
-impl Samples {
-    /// Those of the images `which`.
-    fn of(&self, which: &[usize]) -> Vec<f32> {
-        which
-            .iter()
-            .flat_map(|&image| &self.values[image * self.per_image..][..self.per_image])
-            .copied()
-            .collect()
-    }
 }
 
 /// Parts of the images that are left out in turn.
@@ -223,7 +213,9 @@ struct Folds<'a> {
     count: usize,
     features: &'a Features,
     weights: &'a Weights,
-    samples: &'a Samples,
+    clusters: &'a Clusters<'a>,
+    /// Features that each image has among those of the clusters.
+    per_image: usize,
 }
 
 impl Folds<'_> {
@@ -237,7 +229,6 @@ impl Folds<'_> {
     ) -> Result<(Scores, f64)> {
         // Only what the frame as it is says: training images are not shifted.
         let params = Params { shifts: 0, ..params.clone() };
-        let centroids = params.centroid_count(input);
         let mut scores = Scores::default();
         let (mut tops, mut roots) = (0.0, 0.0);
         for fold in 0..self.count {
@@ -246,10 +237,8 @@ impl Folds<'_> {
             let weights = Some(self.weights);
             let (Distributions { weighted, aggregated }, _) =
                 estimate(self.features, &others, &params, weights, &options.scratch, progress)?;
-            // Of the others, too: an image would be found among centroids that its own features made.
-            let samples = self.samples.of(&others);
-            let centroids =
-                cluster(&samples, params.channels, centroids, options.seed, &mut Silent(progress))?;
+            // An image would be found among centroids that its own features made.
+            let centroids = self.clusters.with(|feature| feature / self.per_image % self.count != fold);
             let npad = Arc::new(Npad::new(params.clone(), input, weighted, aggregated, centroids));
             let (mut retrieve, mut score) = (npad.clone().retrieve(), npad.score());
             for image in left_out {
