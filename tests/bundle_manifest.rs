@@ -102,8 +102,11 @@ fn fields_of_a_wrong_type_are_refused() {
         {
             let old = manifest_of(square()).pointer(&pointer).unwrap().clone();
             let same = std::mem::discriminant(&old) == std::mem::discriminant(&wrong);
-            // A number where a number belongs, or a field more where any text may stand, is for the next tests.
-            let free = pointer.starts_with("/backbone/layers/") || pointer.starts_with("/files/");
+            // A number where a number belongs, or a field more where any text may stand, is for the next tests. A setting can be
+            // anything, and there may be none: it is compared, and no more.
+            let anything = ["/backbone/layers/", "/files/", "/training/settings/"];
+            let free = anything.iter().any(|it| pointer.starts_with(it))
+                || pointer == "/training/settings" && wrong.is_null();
             if !same && !free {
                 refused(&pointer, wrong, "");
             }
@@ -120,7 +123,9 @@ fn missing_fields_are_refused() {
         let Some(object) = parent_value.as_object_mut() else { continue };
         object.remove(name);
         let result = with_text(square(), &manifest.to_string());
-        if pointer != "/input/fit" {
+        // Bundles of older versions have no list of images and no settings.
+        let optional = ["/input/fit", "/files/images.sha256", "/training/settings"];
+        if !optional.iter().any(|it| pointer.starts_with(it)) {
             let message = result.expect_err(&pointer).to_string();
             assert!(message.contains(name), "{pointer}: {message}");
         }
