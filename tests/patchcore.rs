@@ -146,6 +146,7 @@ fn a_bundle_of_one_image_grows_up() {
         let name = format!("lonely-{}", seeds.start);
         let after = add(&bundle, images(&name, seeds));
         let obtained = &after.calibration.obtained;
+        assert_eq!(obtained.contains("views of the first"), after.training.images < 6, "{obtained}");
         assert!(obtained.contains(&format!(": {normal} normal")), "{obtained}");
     }
     let alarms =

@@ -298,7 +298,9 @@ fn a_link_to_a_bundle_stays_one() {
     std::fs::create_dir(folder.path().join("links")).unwrap();
     std::os::unix::fs::symlink(&bundle, &link).unwrap();
     let new = folder_of(&[good(330)]);
-    let after = update(&link, &adding(new.path()), &mut Quiet).unwrap();
+    // As a shell completes it.
+    let completed = PathBuf::from(format!("{}/", link.display()));
+    let after = update(&completed, &adding(new.path()), &mut Quiet).unwrap();
     assert!(link.is_symlink());
     assert_eq!(read_manifest(&bundle).unwrap().training.images, after.training.images);
     let left = |folder: &Path| std::fs::read_dir(folder).unwrap().count();

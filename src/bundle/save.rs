@@ -38,10 +38,11 @@ impl Staging {
     /// # Errors
     /// If `target` is something else than a bundle or an empty folder, or the folder around it cannot be written.
     pub fn new(target: &Path) -> Result<Self> {
-        // Where a link leads to is replaced, and the link stays.
-        let target = match target.is_symlink() {
-            true => std::fs::canonicalize(target).map_err(|e| Error::io(target, e))?,
-            false => target.to_owned(),
+        // Where a link leads to is replaced, and the link stays. Nothing can take the place of "." or "link/" by that name.
+        let plain: PathBuf = target.components().collect();
+        let target = match plain.is_symlink() || plain.file_name().is_none() {
+            true => std::fs::canonicalize(&plain).map_err(|e| Error::io(target, e))?,
+            false => plain,
         };
         refuse_foreign(&target)?;
         let parent = parent(&target);

@@ -192,6 +192,8 @@ impl AdRetrieve {
                     Some(retriever) => retriever,
                     None => {
                         gst::info!(CAT, imp = self, "retrieving from {}", features.bundle.path().display());
+                        // Another bundle may refuse the same number for another reason.
+                        stream.refused = None;
                         Retriever::new(features.bundle.clone())
                     }
                 };

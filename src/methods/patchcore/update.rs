@@ -73,6 +73,11 @@ pub fn update(
     let new = folds.scores(&mut staging, progress)?;
     let mut scores = known;
     forget_views(&mut scores, before, new.len());
+    let whose = if scores.len() > before {
+        "views of the first training image and others"
+    } else {
+        "training images"
+    };
     scores.extend(new);
     params.peak = judged::peak(&scores);
     rows.write(&mut staging, &params, &scores)?;
@@ -80,12 +85,13 @@ pub fn update(
     manifest.calibration = judged::calibration(
         &scores,
         &params,
-        &format!("training images, each against a bank of others, the last {} added later", patches.images),
+        &format!("{whose}, each against a bank of others, the last {} added later", patches.images),
     )?;
     manifest.params = serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?;
     manifest.training.images = params.references;
     manifest.training.skipped += images.skipped();
     manifest.training.date.clone_from(&options.date);
+    manifest.training.version = env!("CARGO_PKG_VERSION").into();
     staging.commit(manifest, images.learned().as_ref())
 }
 
