@@ -6,7 +6,7 @@
 #[path = "common/product.rs"]
 mod product;
 
-use gstanomaly::bundle::{BANK, Bundle, GRAPH, MANIFEST, Staging, TensorData, read_manifest};
+use gstanomaly::bundle::{BANK, Bundle, GRAPH, MANIFEST};
 use gstanomaly::frame::Picture;
 use gstanomaly::methods::ScoreOptions;
 use gstanomaly::network::graph::GraphBuilder;
@@ -364,56 +364,4 @@ fn tensors_that_are_not_aligned_are_refused_or_read_right() {
     bundle.write(BANK, &bank_with_header(padded.len() as u64, &padded, &content[8 + length..]));
     let message = refusal(bundle.path(), BANK);
     assert!(message.contains("align"), "{message}");
-}
-
-/// What is opened is one of the two, never files of both.
-#[test]
-fn a_bundle_can_be_opened_while_it_is_replaced() {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    let folder = scratch();
-    let (bundle, other) = (folder.path().join("bundle"), folder.path().join("other"));
-    copy(square(), &bundle);
-    copy(wide(), &other);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                renameat_with(CWD, &bundle, CWD, &other, RenameFlags::EXCHANGE).unwrap();
-                // Long enough to open a bundle now and then.
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-        });
-        let opened: Vec<_> = (0..60).map(|_| Bundle::open(&bundle)).collect();
-        done.store(true, Ordering::Relaxed);
-        let both = [("square", 64), ("wide", 128)];
-        for opened in &opened {
-            match opened {
-                Ok(bundle) => {
-                    let manifest = bundle.manifest();
-                    assert!(both.contains(&(manifest.name.as_str(), manifest.input.width)), "{manifest:?}");
-                }
-                Err(e) => assert!(e.to_string().contains("replaced again and again"), "{e}"),
-            }
-        }
-        assert!(opened.iter().any(Result::is_ok), "not one could be opened");
-    });
-}
-
-#[test]
-fn what_cannot_be_opened_takes_nobodys_place() {
-    let folder = scratch();
-    let bundle = folder.path().join("bundle");
-    copy(square(), &bundle);
-    let before = std::fs::read(bundle.join(BANK)).unwrap();
-    let mut staging = Staging::new(&bundle).unwrap();
-    staging.write_graph(b"a graph is not looked into before it runs").unwrap();
-    let bytes = [0; 8];
-    let tensor = TensorData { dtype: Dtype::F32, shape: vec![2], bytes: &bytes };
-    staging.write_bank(&[("local_0".to_owned(), tensor)].into()).unwrap();
-    let error = staging.commit(read_manifest(&bundle).unwrap(), None).unwrap_err().to_string();
-    assert!(error.contains("cannot be opened as a bundle") && error.contains("local_0"), "{error}");
-    assert!(std::fs::read(bundle.join(BANK)).unwrap() == before);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 }

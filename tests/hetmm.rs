@@ -10,14 +10,14 @@ mod product;
 use gst::prelude::*;
 use gstanomaly::bundle::{Bundle, open_shared};
 use gstanomaly::frame::load_picture;
-use gstanomaly::methods::fitting::{FitOptions, Foreground, UpdateOptions, update};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, update};
 use gstanomaly::methods::hetmm;
 use gstanomaly::methods::{Retriever, cpr};
 use gstanomaly::network::{Device, FeatureExtractor};
 use pipeline::{Line, chain, info_of, score};
 use product::{
-    FOLDER, GOOD_IMAGES, Quiet, change_params, change_tensor, copy, defective, file, fit_method, folder_of,
-    good, judge_file, options, scratch,
+    FOLDER, GOOD_IMAGES, Quiet, adding, change_params, change_tensor, copy, defective, file, fit_method,
+    folder_of, good, judge_file, options, scratch,
 };
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -168,17 +168,6 @@ fn damaged_bundles_are_refused() {
 }
 
 /// What to add to a bundle.
-fn adding(folder: &Path) -> UpdateOptions {
-    UpdateOptions {
-        add: folder.to_owned(),
-        strict: true,
-        device: Device::Cpu,
-        threads: 0,
-        scratch: FOLDER.clone(),
-        date: "2025-01-02".into(),
-    }
-}
-
 #[test]
 fn an_update_makes_new_images_normal() {
     // Parts with what has been a defect, which is now how they shall be.
@@ -194,7 +183,7 @@ fn an_update_makes_new_images_normal() {
         assert_eq!(templates(&path), before + 3);
         assert_eq!(
             (manifest.training.images as u64, &*manifest.training.date),
-            (GOOD_IMAGES + 3, "2025-01-02")
+            (GOOD_IMAGES + 3, "2025-02-02")
         );
         let bundle = Bundle::open(&path).unwrap();
         bundle.verify_hashes().unwrap();

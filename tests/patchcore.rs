@@ -17,27 +17,16 @@ mod workshop;
 use gst::prelude::*;
 use gstanomaly::bundle::{BANK, Bundle, Manifest, read_manifest};
 use gstanomaly::frame::Fit;
-use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress, UpdateOptions, update};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, update};
 use gstanomaly::methods::{Retriever, ScoreOptions, patchcore};
 use gstanomaly::network::backbone::Backbone;
 use gstanomaly::network::{Device, FeatureExtractor};
 use pipeline::{Line, chain, info_of, score};
-use product::{FOLDER, copy, defective, file, good, judge_file, scratch};
+use product::{FOLDER, Notes, adding, copy, defective, file, good, judge_file, scratch};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use workshop::Workshop;
-
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Progress for Notes {
-    fn stage(&mut self, _name: &str, _steps: usize) {}
-    fn advance(&mut self) {}
-    fn note(&mut self, message: &str) {
-        self.0.push(message.into());
-    }
-}
 
 /// A folder with the good images of these seeds.
 fn images(name: &str, seeds: std::ops::Range<u64>) -> PathBuf {
@@ -205,15 +194,7 @@ fn neighbours_can_be_asked_for() {
 }
 
 fn add(bundle: &Path, folder: PathBuf) -> Manifest {
-    let options = UpdateOptions {
-        add: folder,
-        strict: true,
-        device: Device::Cpu,
-        threads: 0,
-        scratch: FOLDER.clone(),
-        date: "2025-02-02".into(),
-    };
-    update(bundle, &options, &mut Notes::default()).unwrap()
+    update(bundle, &adding(&folder), &mut Notes::default()).unwrap()
 }
 
 #[test]

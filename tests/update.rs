@@ -1,4 +1,5 @@
-//! Adding images to a bundle: what all methods do alike, and CPR, whose new images join the bank as if they had been there from the start.
+//! Adding images to a bundle, and what takes its place: what all methods do alike, and CPR, whose new images join the bank as if they had
+//! been there from the start.
 
 #![cfg(feature = "train")]
 
@@ -9,43 +10,21 @@ mod product;
 
 use gst::prelude::*;
 use gstanomaly::bundle::{
-    BANK, Bundle, Exclusive, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, hash_file, read_manifest,
+    BANK, Bundle, Exclusive, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, Staging, TensorData,
+    hash_file, read_manifest,
 };
 use gstanomaly::methods::cpr::train::{Learning, Preset};
-use gstanomaly::methods::fitting::{FitOptions, Foreground, Progress, UpdateOptions, update};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, Progress, update};
 use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
-use gstanomaly::network::Device;
 use pipeline::{Line, chain, info_of, score};
 use product::{
-    FOLDER, Quiet, copy, defective, file, fit_method, folder_of, good, judge_file, options, scratch, wide,
+    FOLDER, Notes, Quiet, adding, copy, defective, file, fit_method, folder_of, good, judge_file, options,
+    scratch, square, wide,
 };
-use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// What the user is told.
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Progress for Notes {
-    fn stage(&mut self, _name: &str, _steps: usize) {}
-    fn advance(&mut self) {}
-    fn note(&mut self, message: &str) {
-        self.0.push(message.into());
-    }
-}
-
-fn adding(folder: &Path) -> UpdateOptions {
-    UpdateOptions {
-        add: folder.to_owned(),
-        strict: true,
-        device: Device::Cpu,
-        threads: 0,
-        scratch: FOLDER.clone(),
-        date: "2025-02-02".into(),
-    }
-}
 
 fn learned() -> Option<Learning> {
     Some(Learning {
@@ -325,4 +304,56 @@ fn a_bundle_is_changed_by_one_at_a_time_and_a_spoilt_list_is_named() {
     assert!(error.contains(IMAGES) && error.contains("line 1"), "{error}");
     std::fs::write(bundle.join(IMAGES), &before[IMAGES]).unwrap();
     update(&bundle, &adding(new.path()), &mut Quiet).unwrap();
+}
+
+/// What is opened is one of the two, never files of both.
+#[test]
+fn a_bundle_can_be_opened_while_it_is_replaced() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let folder = scratch();
+    let (bundle, other) = (folder.path().join("bundle"), folder.path().join("other"));
+    copy(square(), &bundle);
+    copy(wide(), &other);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                renameat_with(CWD, &bundle, CWD, &other, RenameFlags::EXCHANGE).unwrap();
+                // Long enough to open a bundle now and then.
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        });
+        let opened: Vec<_> = (0..60).map(|_| Bundle::open(&bundle)).collect();
+        done.store(true, Ordering::Relaxed);
+        let both = [("square", 64), ("wide", 128)];
+        for opened in &opened {
+            match opened {
+                Ok(bundle) => {
+                    let manifest = bundle.manifest();
+                    assert!(both.contains(&(manifest.name.as_str(), manifest.input.width)), "{manifest:?}");
+                }
+                Err(e) => assert!(e.to_string().contains("replaced again and again"), "{e}"),
+            }
+        }
+        assert!(opened.iter().any(Result::is_ok), "not one could be opened");
+    });
+}
+
+#[test]
+fn what_cannot_be_opened_takes_nobodys_place() {
+    let folder = scratch();
+    let bundle = folder.path().join("bundle");
+    copy(square(), &bundle);
+    let before = std::fs::read(bundle.join(BANK)).unwrap();
+    let mut staging = Staging::new(&bundle).unwrap();
+    staging.write_graph(b"a graph is not looked into before it runs").unwrap();
+    let bytes = [0; 8];
+    let tensor = TensorData { dtype: Dtype::F32, shape: vec![2], bytes: &bytes };
+    staging.write_bank(&[("local_0".to_owned(), tensor)].into()).unwrap();
+    let error = staging.commit(read_manifest(&bundle).unwrap(), None).unwrap_err().to_string();
+    assert!(error.contains("cannot be opened as a bundle") && error.contains("local_0"), "{error}");
+    assert!(std::fs::read(bundle.join(BANK)).unwrap() == before);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 }

@@ -44,18 +44,6 @@ impl Progress for () {
     fn note(&mut self, _message: &str) {}
 }
 
-/// A part of a stage that is shown as a whole: it can be interrupted, and says nothing.
-pub(crate) struct Silent<'a>(pub &'a mut dyn Progress);
-
-impl Progress for Silent<'_> {
-    fn stage(&mut self, _name: &str, _steps: usize) {}
-    fn advance(&mut self) {}
-    fn note(&mut self, _message: &str) {}
-    fn interrupted(&self) -> bool {
-        self.0.interrupted()
-    }
-}
-
 /// Whether a foreground is estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -294,6 +282,23 @@ pub struct UpdateOptions {
     pub scratch: PathBuf,
     /// The day that the bundle records.
     pub date: String,
+}
+
+impl UpdateOptions {
+    /// Notes in `manifest` what `images` have made of it: its parameters, their number and the day.
+    pub(crate) fn record(
+        &self,
+        manifest: &mut Manifest,
+        params: &impl Serialize,
+        images: &ImageSet,
+    ) -> Result<()> {
+        manifest.params = serde_json::to_value(params).map_err(|e| Error::Fit(e.to_string()))?;
+        manifest.training.images += images.len();
+        manifest.training.skipped += images.skipped();
+        manifest.training.date.clone_from(&self.date);
+        manifest.training.version = env!("CARGO_PKG_VERSION").into();
+        Ok(())
+    }
 }
 
 /// Adds normal images to the bundle in `path` without fitting it anew, but for those that it has learned from already, and returns its

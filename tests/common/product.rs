@@ -179,7 +179,7 @@ mod fitting {
     use gstanomaly::bundle::Manifest;
     use gstanomaly::frame::Fit;
     use gstanomaly::methods::cpr;
-    pub use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
+    pub use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress, UpdateOptions};
     use gstanomaly::network::Device;
     use gstanomaly::network::backbone::Backbone;
     use image::RgbImage;
@@ -202,6 +202,30 @@ mod fitting {
         fn stage(&mut self, _name: &str, _steps: usize) {}
         fn advance(&mut self) {}
         fn note(&mut self, _message: &str) {}
+    }
+
+    /// What the user is told.
+    #[derive(Default)]
+    pub struct Notes(pub Vec<String>);
+
+    impl Progress for Notes {
+        fn stage(&mut self, _name: &str, _steps: usize) {}
+        fn advance(&mut self) {}
+        fn note(&mut self, message: &str) {
+            self.0.push(message.into());
+        }
+    }
+
+    /// The images of a folder for a bundle, on a day of their own.
+    pub fn adding(folder: &Path) -> UpdateOptions {
+        UpdateOptions {
+            add: folder.to_owned(),
+            strict: true,
+            device: Device::Cpu,
+            threads: 0,
+            scratch: FOLDER.clone(),
+            date: "2025-02-02".into(),
+        }
     }
 
     /// What CPR is fitted with, and what other methods start from.

@@ -44,7 +44,8 @@ Examples:
   adtrain calibrate --model bottle.bundle --normal last_week/good
   adtrain calibrate --model bottle.bundle --normal good --defects scratched --defects dented --false-alarms 0.001
 
-Only the threshold and the scale of the scores change. A pipeline that plays the bundle takes them up if its 'follow' is true, others when they open it again.";
+Only the threshold and the scale of the scores change. A pipeline that plays the bundle takes them up if its \
+'follow' is true, others when they open it again.";
 
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;

@@ -18,7 +18,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub fn start(element: &AdFeatures) -> Self {
+    fn start(element: &AdFeatures) -> Self {
         let (stop, stopped) = mpsc::channel();
         let element = element.obj().downgrade();
         std::thread::spawn(move || {
@@ -29,6 +29,17 @@ impl Follower {
             }
         });
         Self { _stop: stop }
+    }
+}
+
+/// Begins or ends to look, as the property says.
+pub(super) fn begin_or_end(element: &AdFeatures) {
+    let follow = lock(&element.settings).follow;
+    let mut follower = lock(&element.follower);
+    match follow {
+        true if follower.is_none() => *follower = Some(Follower::start(element)),
+        true => {}
+        false => *follower = None,
     }
 }
 

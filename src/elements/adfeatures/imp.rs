@@ -1,6 +1,6 @@
 use super::super::latency::{Latency, timed};
 use super::super::{lock, raw_video_pads};
-use super::follow::Follower;
+use super::follow::{self, Follower};
 use super::model::{Model, Pending, Settings, Stream};
 use crate::Error;
 use crate::frame::Rect;
@@ -27,7 +27,7 @@ pub struct AdFeatures {
     stream: Mutex<Option<Stream>>,
     pub(super) pending: Mutex<Pending>,
     /// While there is a stream that follows its bundle.
-    follower: Mutex<Option<Follower>>,
+    pub(super) follower: Mutex<Option<Follower>>,
     /// The device that runs, while there is a stream.
     active: Mutex<Option<Device>>,
     latency: Latency,
@@ -141,7 +141,7 @@ impl ObjectImpl for AdFeatures {
                 settings.follow = value.get().expect("checked by GObject");
                 drop(settings);
                 if lock(&self.active).is_some() {
-                    self.follow_or_not();
+                    follow::begin_or_end(self);
                 }
             }
             _ => unimplemented!("GObject only sets properties that exist"),
@@ -221,7 +221,7 @@ impl BaseTransformImpl for AdFeatures {
         if settings.model != started {
             self.load_beside(settings);
         }
-        self.follow_or_not();
+        follow::begin_or_end(self);
         Ok(())
     }
 
@@ -284,17 +284,6 @@ impl BaseTransformImpl for AdFeatures {
 }
 
 impl AdFeatures {
-    /// Begins or ends to look whether the bundle is replaced, as the property says.
-    fn follow_or_not(&self) {
-        let follow = lock(&self.settings).follow;
-        let mut follower = lock(&self.follower);
-        match follow {
-            true if follower.is_none() => *follower = Some(Follower::start(self)),
-            true => {}
-            false => *follower = None,
-        }
-    }
-
     /// Loads the model of `settings` in a thread of its own; the streaming thread takes it over between two frames.
     pub(super) fn load_beside(&self, settings: Settings) {
         let request = {

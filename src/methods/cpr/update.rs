@@ -7,6 +7,7 @@ use super::filling::Filling;
 use super::{Cpr, Params, judged};
 use crate::bundle::{BANK, Bank, Bundle, MANIFEST, Manifest, Staging};
 use crate::error::{Error, Result};
+use crate::methods;
 use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
 use crate::network::lock;
 use std::path::Path;
@@ -25,8 +26,7 @@ pub fn update(
 ) -> Result<Manifest> {
     let mut staging = Staging::new(path)?;
     let mut manifest = bundle.manifest().clone();
-    let mut params: Params = serde_json::from_value(manifest.params.clone())
-        .map_err(|e| Error::file(path.join(MANIFEST), format!("params: {e}")))?;
+    let mut params: Params = methods::params(&manifest, &path.join(MANIFEST))?;
     let bank = Bank::open(&path.join(BANK))?;
     let old = Cpr::open(params.clone(), &manifest.input, &bank)?;
     let mut filling = Filling::from_bank(&old, &bank, &options.scratch)?;
@@ -40,10 +40,6 @@ pub fn update(
     let histograms = filling.write(&mut staging)?;
     let cpr = Arc::new(Cpr::open(params.clone(), &manifest.input, &Bank::open(&staging.bank())?)?);
     manifest.calibration = judged::calibration(&cpr, &histograms, progress)?;
-    manifest.params = serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?;
-    manifest.training.images = params.references;
-    manifest.training.skipped += images.skipped();
-    manifest.training.date.clone_from(&options.date);
-    manifest.training.version = env!("CARGO_PKG_VERSION").into();
+    options.record(&mut manifest, &params, images)?;
     staging.commit(manifest, images.learned().as_ref())
 }

@@ -72,8 +72,7 @@ impl ImageSet {
                 "this bundle does not say which images it has learned from: one that is added twice lowers the threshold",
             ),
             Some(known) => {
-                let known = known.by_hash();
-                let mut seen: HashSet<String> = known.keys().map(|&hash| hash.to_owned()).collect();
+                let mut seen: HashSet<String> = known.hashes().into_iter().map(Into::into).collect();
                 let found = paths.len();
                 // What cannot be read is told when it is looked at.
                 paths.retain(|path| hash_file(path).map_or(true, |hash| seen.insert(hash)));
@@ -154,12 +153,14 @@ impl ImageSet {
         progress.stage(stage, self.paths.len());
         let mut input = network.new_input()?;
         let mut readable = Vec::with_capacity(self.paths.len());
-        self.read.clear();
+        // The passes after the first see the same files: they are not hashed again.
+        let mut hashed = std::mem::take(&mut self.read).into_iter();
         for path in std::mem::take(&mut self.paths) {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
-            let loaded = load_picture(&path).and_then(|it| Ok((it, LearnedImage::of(&path, &self.folder)?)));
+            let image = hashed.next().map_or_else(|| LearnedImage::of(&path, &self.folder), Ok);
+            let loaded = load_picture(&path).and_then(|picture| Ok((picture, image?)));
             match loaded {
                 Ok((picture, image)) => {
                     let preprocessor = self.preprocessor(&picture)?;

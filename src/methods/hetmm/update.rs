@@ -7,11 +7,11 @@
 use super::bank::{MAP_MEANS, Packed, SCORES, set_columns, tensors};
 use super::fit::{extract, score_without, to_floats};
 use super::{Hetmm, Params};
-use crate::bundle::{self, Bank, Bundle, Manifest, Staging};
+use crate::bundle::{BANK, Bank, Bundle, MANIFEST, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
-use crate::methods::Method;
 use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
+use crate::methods::{self, Method};
 use crate::network::Network;
 use half::slice::HalfFloatSliceExt;
 use std::path::Path;
@@ -30,9 +30,8 @@ pub fn update(
 ) -> Result<Manifest> {
     let mut staging = Staging::new(path)?;
     let mut manifest = bundle.manifest().clone();
-    let mut params: Params = serde_json::from_value(manifest.params.clone())
-        .map_err(|e| Error::file(path.join(bundle::MANIFEST), format!("params: {e}")))?;
-    let bank = Bank::open(&path.join(bundle::BANK))?;
+    let mut params: Params = methods::params(&manifest, &path.join(MANIFEST))?;
+    let bank = Bank::open(&path.join(BANK))?;
     let old = Hetmm::open(params.clone(), &manifest.input, &bank)?;
     let mut scores = old_scores(&bank)?;
 
@@ -81,11 +80,7 @@ pub fn update(
     let obtained =
         "training images, each against the templates from the others as they were when it was added";
     manifest.calibration = calibrate(&scores, calibration::FALSE_ALARMS, obtained, |score| score)?;
-    manifest.params = serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?;
-    manifest.training.images += images.len();
-    manifest.training.skipped += images.skipped();
-    manifest.training.date.clone_from(&options.date);
-    manifest.training.version = env!("CARGO_PKG_VERSION").into();
+    options.record(&mut manifest, &params, images)?;
     staging.commit(manifest, images.learned().as_ref())
 }
 

@@ -7,7 +7,7 @@
 //! images, at a small part of the price of choosing it from nothing.
 
 use super::coreset::{self, Points, Projection};
-use super::judged::Judge;
+use super::judged::{Judge, Silent};
 use super::params::{Index, IndexKind};
 use super::patches::{Patches, project};
 use super::rows::Rows;
@@ -16,7 +16,7 @@ use crate::bundle::{Bank, Staging};
 use crate::error::{Error, Result};
 use crate::frame::InputSpec;
 use crate::kernels::nearest::{Found, Nearest, Space};
-use crate::methods::fitting::{Progress, Silent};
+use crate::methods::fitting::Progress;
 use half::f16;
 use std::collections::HashSet;
 use std::sync::Arc;

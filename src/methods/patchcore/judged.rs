@@ -56,3 +56,15 @@ pub(super) fn calibration(scores: &[[f32; 3]], params: &Params, source: &str) ->
     let scores = Scores { normal: column(0), map_means: column(1), defective: Vec::new() };
     calibrate(&scores, FALSE_ALARMS, source, |score| score * params.peak)
 }
+
+/// A part of a stage that is shown as a whole: it can be interrupted, and says nothing.
+pub(super) struct Silent<'a>(pub &'a mut dyn Progress);
+
+impl Progress for Silent<'_> {
+    fn stage(&mut self, _name: &str, _steps: usize) {}
+    fn advance(&mut self) {}
+    fn note(&mut self, _message: &str) {}
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}

@@ -10,9 +10,10 @@ use super::judged;
 use super::patches::{Patches, project};
 use super::rows::Rows;
 use super::{IMAGES, PATCHES, Params, SCORES};
-use crate::bundle::{BANK, Bank, Bundle, Manifest, Staging};
+use crate::bundle::{BANK, Bank, Bundle, MANIFEST, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::kernels::nearest::{Found, Nearest, Space};
+use crate::methods;
 use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
 use crate::network::lock;
 use std::path::Path;
@@ -33,8 +34,7 @@ pub fn update(
 ) -> Result<Manifest> {
     let mut staging = Staging::new(path)?;
     let mut manifest = bundle.manifest().clone();
-    let mut params: Params = serde_json::from_value(manifest.params.clone())
-        .map_err(|e| Error::file(path.join(crate::bundle::MANIFEST), format!("params: {e}")))?;
+    let mut params: Params = methods::params(&manifest, &path.join(MANIFEST))?;
     let bank = Bank::open(&path.join(BANK))?;
     let dimension = params.embedding.aggregated;
     let mut rows = Rows::new(
@@ -87,11 +87,7 @@ pub fn update(
         &params,
         &format!("{whose}, each against a bank of others, the last {} added later", patches.images),
     )?;
-    manifest.params = serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?;
-    manifest.training.images = params.references;
-    manifest.training.skipped += images.skipped();
-    manifest.training.date.clone_from(&options.date);
-    manifest.training.version = env!("CARGO_PKG_VERSION").into();
+    options.record(&mut manifest, &params, images)?;
     staging.commit(manifest, images.learned().as_ref())
 }
 

@@ -124,7 +124,7 @@ fn check_unseen(tests: &[TestImage], bundle: &Bundle, console: &mut Console) -> 
     let defects = bundle.manifest().training.branch.iter().flat_map(|branch| &branch.defects);
     let defects: HashMap<&str, &str> = defects.map(|d| (d.sha256.as_str(), d.name.as_str())).collect();
     let learned = LearnedImages::read(bundle.path())?.unwrap_or_default();
-    let learned = learned.by_hash();
+    let learned = learned.hashes();
     if defects.is_empty() && learned.is_empty() {
         return Ok(());
     }
@@ -140,7 +140,7 @@ fn check_unseen(tests: &[TestImage], bundle: &Bundle, console: &mut Console) -> 
                 defects.len() - 1
             );
         }
-        known += usize::from(learned.contains_key(hash.as_str()));
+        known += usize::from(learned.contains(hash.as_str()));
     }
     if known > 0 {
         console.note(&format!(
