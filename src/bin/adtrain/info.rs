@@ -83,7 +83,11 @@ fn describe(manifest: &Manifest) -> String {
         line(if number == 0 { "parameters" } else { "" }, format!("{name} = {value}"));
     }
     for (number, (name, file)) in manifest.files.iter().enumerate() {
-        line(if number == 0 { "files" } else { "" }, format!("{name}, {:.1} MB", file.bytes as f64 * 1e-6));
+        let size = match file.bytes {
+            bytes @ ..100_000 => format!("{:.1} kB", bytes as f64 * 1e-3),
+            bytes => format!("{:.1} MB", bytes as f64 * 1e-6),
+        };
+        line(if number == 0 { "files" } else { "" }, format!("{name}, {size}"));
     }
     text.truncate(text.trim_end().len());
     text
