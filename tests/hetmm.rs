@@ -179,7 +179,7 @@ fn an_update_makes_new_images_normal() {
         copy(source, &path);
         let old = judge_file(&path, &other).score;
         let threshold = Bundle::open(&path).unwrap().manifest().calibration.threshold;
-        let manifest = update(&path, &adding(new.path()), &mut Quiet).unwrap();
+        let manifest = update(&path, &adding(new.path()), &mut Quiet).unwrap().after;
         assert_eq!(templates(&path), before + 3);
         assert_eq!(
             (manifest.training.images as u64, &*manifest.training.date),

@@ -2,13 +2,21 @@
 
 #![cfg(feature = "train")]
 
+#[path = "common/product.rs"]
+mod product;
+
+use gstanomaly::Error;
+use gstanomaly::bundle::{BANK, GRAPH, MANIFEST};
 use gstanomaly::frame::{InputSpec, Picture, Preprocessor};
+use gstanomaly::methods::cpr;
 use gstanomaly::methods::cpr::train::{
-    Learner, LossParams, MapShape, OptimiserParams, Pairs, RawMaps, ScaleShape, Weights, evaluate, export,
+    Learner, Learning, LossParams, MapShape, OptimiserParams, Pairs, RawMaps, ScaleShape, Weights, evaluate,
+    export,
 };
 use gstanomaly::network::graph::GraphBuilder;
 use gstanomaly::network::onnx::DataType;
 use gstanomaly::network::{Device, Network, OutputSpec};
+use product::{FitOptions, Quiet, Stages, options, quick_learning, scratch};
 
 /// The graph's input, an image, stands in for raw features: three channels at full size.
 const SCALES: [ScaleShape; 1] = [ScaleShape { inputs: 3, outputs: 7 }];
@@ -103,4 +111,34 @@ fn learning_goes_on_where_it_stopped() {
     learn(&mut rest, 3..6);
     assert_eq!(rest.steps(), 6);
     assert_eq!(rest.weights(), whole.weights());
+}
+
+#[test]
+fn what_was_learned_is_kept_until_it_is_in_a_bundle() {
+    let folder = scratch();
+    let [whole, late] = ["whole", "late"].map(|name| folder.path().join(name));
+    let fitting = |learning| FitOptions { learning: Some(learning), ..options("kept", (128, 96)) };
+    cpr::fit(&fitting(quick_learning(&whole)), &whole, &mut Quiet).unwrap();
+
+    let learning = quick_learning(&late);
+    let checkpoint = learning.checkpoint.clone();
+    let mut progress = Stages::new(|stage| stage == "filling the bank");
+    let stopped = cpr::fit(&fitting(learning.clone()), &late, &mut progress).unwrap_err();
+    assert!(
+        matches!(&stopped, Error::Paused { checkpoint: kept, steps: 2 } if *kept == checkpoint),
+        "{stopped}"
+    );
+    assert!(checkpoint.exists() && !late.exists());
+
+    let mut learned_again = false;
+    let mut progress = Stages::new(|stage| {
+        learned_again |= stage == "making training samples" || stage == "learning";
+        false
+    });
+    cpr::fit(&fitting(Learning { resume: true, ..learning }), &late, &mut progress).unwrap();
+    assert!(!learned_again && !checkpoint.exists());
+    for file in [BANK, GRAPH, MANIFEST] {
+        let [one, other] = [&whole, &late].map(|bundle| std::fs::read(bundle.join(file)).unwrap());
+        assert!(one == other, "{file}");
+    }
 }

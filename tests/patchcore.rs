@@ -194,7 +194,7 @@ fn neighbours_can_be_asked_for() {
 }
 
 fn add(bundle: &Path, folder: PathBuf) -> Manifest {
-    update(bundle, &adding(&folder), &mut Notes::default()).unwrap()
+    update(bundle, &adding(&folder), &mut Notes::default()).unwrap().after
 }
 
 #[test]

@@ -13,32 +13,22 @@ use gstanomaly::bundle::{
     BANK, Bundle, Exclusive, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, Staging, TensorData,
     hash_file, read_manifest,
 };
-use gstanomaly::methods::cpr::train::{Learning, Preset};
-use gstanomaly::methods::fitting::{FitOptions, Foreground, Progress, update};
+use gstanomaly::methods::cpr::train::Learning;
+use gstanomaly::methods::fitting::{FitOptions, Foreground, Progress, UpdateOptions, update};
 use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
 use pipeline::{Line, chain, info_of, score};
 use product::{
-    FOLDER, Notes, Quiet, adding, copy, defective, file, fit_method, folder_of, good, judge_file, options,
-    scratch, square, wide,
+    FOLDER, Notes, Quiet, Stages, adding, copy, defective, file, fit_method, folder_of, good, judge_file,
+    options, quick_learning, scratch, square, wide,
 };
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-fn learned() -> Option<Learning> {
-    Some(Learning {
-        preset: Preset::Faster,
-        steps: Some(2),
-        batch: Some(2),
-        learning_rate: None,
-        minutes: None,
-        set: vec![],
-        textures: None,
-        defects: None,
-        checkpoint: FOLDER.join("learned.checkpoint"),
-        resume: false,
-    })
+/// The images that a bundle has learned from.
+fn learned(bundle: &Path) -> LearnedImages {
+    LearnedImages::read(bundle, &read_manifest(bundle).unwrap().files).unwrap().unwrap()
 }
 
 /// Fits a bundle to `data`, with a foreground, and with or without a learned branch.
@@ -73,9 +63,11 @@ fn cut(bundle: &Path, count: usize, to: &Path) {
     let learned = std::fs::read_to_string(bundle.join(IMAGES)).unwrap();
     let learned: String = learned.split_inclusive('\n').take(count).collect();
     std::fs::write(to.join(IMAGES), learned).unwrap();
-    let file = to.join(BANK);
-    let info = manifest.files.get_mut(BANK).unwrap();
-    (info.sha256, info.bytes) = (hash_file(&file).unwrap(), file.metadata().unwrap().len());
+    for name in [BANK, IMAGES] {
+        let file = to.join(name);
+        let info = manifest.files.get_mut(name).unwrap();
+        (info.sha256, info.bytes) = (hash_file(&file).unwrap(), file.metadata().unwrap().len());
+    }
     std::fs::write(to.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 
@@ -83,7 +75,8 @@ fn cut(bundle: &Path, count: usize, to: &Path) {
 fn an_update_gives_the_bank_of_all_images() {
     let all: Vec<_> = (200..216).map(good).collect();
     let (both, added) = (folder_of(&all), folder_of(&all[12..]));
-    for (name, learning) in [("all-raw", None), ("all-learned", learned())] {
+    let learning = quick_learning(&FOLDER.join("all-learned"));
+    for (name, learning) in [("all-raw", None), ("all-learned", Some(learning))] {
         let whole = fit(name, both.path(), learning);
         let folder = scratch();
         let part = folder.path().join("part.bundle");
@@ -92,7 +85,7 @@ fn an_update_gives_the_bank_of_all_images() {
         let probe = file(&defective(220), &format!("{name}.png"));
         assert_ne!(judge_file(&part, &probe).score, judge_file(&whole, &probe).score);
 
-        let after = update(&part, &adding(added.path()), &mut Quiet).unwrap();
+        let after = update(&part, &adding(added.path()), &mut Quiet).unwrap().after;
         let expected = read_manifest(&whole).unwrap();
         for file in [BANK, GRAPH] {
             let bytes = |bundle: &Path| std::fs::read(bundle.join(file)).unwrap();
@@ -100,8 +93,7 @@ fn an_update_gives_the_bank_of_all_images() {
         }
         assert_eq!((after.training.images, after.training.date.as_str()), (16, "2025-02-02"));
         let hashes = |bundle: &Path| -> Vec<String> {
-            let learned = LearnedImages::read(bundle).unwrap().unwrap();
-            learned.images().iter().map(|image| image.sha256.clone()).collect()
+            learned(bundle).images().iter().map(|image| image.sha256.clone()).collect()
         };
         assert_eq!(hashes(&part), hashes(&whole));
         let without_date = |mut manifest: Manifest| {
@@ -225,16 +217,18 @@ fn images_that_a_bundle_knows_are_left_out() {
     // One new, the same again under another name, and three that it has learned from.
     let new: Vec<_> = [300, 300, 0, 1, 3].into_iter().map(good).collect();
     let (new, known) = (folder_of(&new), folder_of(&new[..3]));
+    // Nobody could read it when it was added with the others, either.
+    std::fs::write(known.path().join("broken.png"), "no image").unwrap();
     type Fit = fn(&FitOptions, &Path, &mut dyn Progress) -> gstanomaly::Result<Manifest>;
     for (name, method) in
         [("known-cpr", cpr::fit as Fit), ("known-hetmm", hetmm::fit), ("known-patchcore", patchcore::fit)]
     {
         let bundle = fit_method(method, name, &[], Some(few.path())).unwrap();
         let mut notes = Notes::default();
-        let after = update(&bundle, &adding(new.path()), &mut notes).unwrap();
+        let after = update(&bundle, &adding(new.path()), &mut notes).unwrap().after;
         assert_eq!(after.training.images, 5, "{name}");
         assert!(notes.0.iter().any(|note| note.contains("left out: 4 of 5 images")), "{name}: {:?}", notes.0);
-        let learned = LearnedImages::read(&bundle).unwrap().unwrap();
+        let learned = learned(&bundle);
         assert_eq!(learned.images().len(), 5, "{name}");
         let last = &learned.images()[4];
         assert_eq!(
@@ -244,10 +238,15 @@ fn images_that_a_bundle_knows_are_left_out() {
 
         let before = content(&bundle);
         let mut notes = Notes::default();
-        let again = update(&bundle, &adding(known.path()), &mut notes).unwrap();
-        assert_eq!(again.training.images, 5, "{name}");
-        assert!(notes.0.iter().any(|note| note.contains("left out: 3 of 3 images")), "{name}: {:?}", notes.0);
+        let again =
+            update(&bundle, &UpdateOptions { strict: false, ..adding(known.path()) }, &mut notes).unwrap();
+        assert_eq!((again.added, again.after.training.images), (0, 5), "{name}");
+        for part in ["left out: 3 of 4 images", "broken.png"] {
+            assert!(notes.0.iter().any(|note| note.contains(part)), "{name}: {:?}", notes.0);
+        }
         assert!(content(&bundle) == before, "{name}: nothing is new, and nothing changes");
+        let error = update(&bundle, &adding(known.path()), &mut Quiet).unwrap_err().to_string();
+        assert!(error.contains("broken.png"), "{name}: {error}");
     }
 }
 
@@ -263,7 +262,7 @@ fn what_an_older_version_made_can_be_updated_too() {
     std::fs::write(bundle.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
     let new = folder_of(&[good(310)]);
     let mut notes = Notes::default();
-    let after = update(&bundle, &adding(new.path()), &mut notes).unwrap();
+    let after = update(&bundle, &adding(new.path()), &mut notes).unwrap().after;
     assert_eq!(after.training.images, manifest.training.images + 1);
     assert!(notes.0.iter().any(|note| note.contains("does not say which images")), "{:?}", notes.0);
     assert!(!after.files.contains_key(IMAGES) && !bundle.join(IMAGES).exists());
@@ -279,7 +278,7 @@ fn a_link_to_a_bundle_stays_one() {
     let new = folder_of(&[good(330)]);
     // As a shell completes it.
     let completed = PathBuf::from(format!("{}/", link.display()));
-    let after = update(&completed, &adding(new.path()), &mut Quiet).unwrap();
+    let after = update(&completed, &adding(new.path()), &mut Quiet).unwrap().after;
     assert!(link.is_symlink());
     assert_eq!(read_manifest(&bundle).unwrap().training.images, after.training.images);
     let left = |folder: &Path| std::fs::read_dir(folder).unwrap().count();
@@ -299,11 +298,43 @@ fn a_bundle_is_changed_by_one_at_a_time_and_a_spoilt_list_is_named() {
     assert!(content(&bundle) == before);
     drop(somebody);
 
-    std::fs::write(bundle.join(IMAGES), "what is this\n").unwrap();
-    let error = update(&bundle, &adding(new.path()), &mut Quiet).unwrap_err().to_string();
-    assert!(error.contains(IMAGES) && error.contains("line 1"), "{error}");
-    std::fs::write(bundle.join(IMAGES), &before[IMAGES]).unwrap();
+    let list = bundle.join(IMAGES);
+    let fails = |part: &str| {
+        let error = update(&bundle, &adding(new.path()), &mut Quiet).unwrap_err().to_string();
+        assert!(error.contains(IMAGES) && error.contains(part), "{error}");
+    };
+    std::fs::write(&list, "x".repeat(before[IMAGES].len())).unwrap();
+    fails("line 1");
+    std::fs::write(&list, "cut").unwrap();
+    fails("bytes, found 3");
+    std::fs::remove_file(&list).unwrap();
+    fails("is missing");
+    std::fs::write(&list, &before[IMAGES]).unwrap();
     update(&bundle, &adding(new.path()), &mut Quiet).unwrap();
+}
+
+#[test]
+fn a_fit_that_ends_during_an_update_is_not_undone() {
+    let few = folder_of(&(0..4).map(good).collect::<Vec<_>>());
+    let new = folder_of(&[good(340)]);
+    type Fit = fn(&FitOptions, &Path, &mut dyn Progress) -> gstanomaly::Result<Manifest>;
+    for (name, method) in
+        [("late-cpr", cpr::fit as Fit), ("late-hetmm", hetmm::fit), ("late-patchcore", patchcore::fit)]
+    {
+        let bundle = fit_method(method, name, &[], Some(few.path())).unwrap();
+        let mut fitted = false;
+        let mut progress = Stages::new(|stage| {
+            if !fitted && stage != "looking for what is new" {
+                std::fs::remove_dir_all(&bundle).unwrap();
+                copy(square(), &bundle);
+                fitted = true;
+            }
+            false
+        });
+        let error = update(&bundle, &adding(new.path()), &mut progress).unwrap_err().to_string();
+        assert!(fitted && error.contains("replaced meanwhile"), "{name}: {error}");
+        assert!(content(&bundle) == content(square()), "{name}");
+    }
 }
 
 /// What is opened is one of the two, never files of both.
@@ -316,17 +347,34 @@ fn a_bundle_can_be_opened_while_it_is_replaced() {
     let (bundle, other) = (folder.path().join("bundle"), folder.path().join("other"));
     copy(square(), &bundle);
     copy(wide(), &other);
+    /// Ends the exchange, too, if what opens the bundles panics.
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            // Long enough to open a bundle now and then, however slow the machine is.
+            for pause in [1, 5, 20, 80, 320].into_iter().cycle() {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
                 renameat_with(CWD, &bundle, CWD, &other, RenameFlags::EXCHANGE).unwrap();
-                // Long enough to open a bundle now and then.
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                std::thread::sleep(std::time::Duration::from_millis(pause));
             }
         });
-        let opened: Vec<_> = (0..60).map(|_| Bundle::open(&bundle)).collect();
-        done.store(true, Ordering::Relaxed);
+        let opened: Vec<_> = {
+            let _done = Done(&done);
+            (0..60)
+                .map(|_| {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                    Bundle::open(&bundle)
+                })
+                .collect()
+        };
         let both = [("square", 64), ("wide", 128)];
         for opened in &opened {
             match opened {
@@ -356,4 +404,21 @@ fn what_cannot_be_opened_takes_nobodys_place() {
     assert!(error.contains("cannot be opened as a bundle") && error.contains("local_0"), "{error}");
     assert!(std::fs::read(bundle.join(BANK)).unwrap() == before);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn a_bundle_that_cannot_take_its_place_is_kept() {
+    let folder = scratch();
+    let target = folder.path().join("bundle");
+    let mut staging = Staging::new(&target).unwrap();
+    staging.write_graph(&std::fs::read(square().join(GRAPH)).unwrap()).unwrap();
+    std::fs::copy(square().join(BANK), staging.bank()).unwrap();
+    // Somebody else's, since the fit began.
+    std::fs::create_dir(&target).unwrap();
+    std::fs::write(target.join("thesis.txt"), "the only copy").unwrap();
+    let error = staging.commit(read_manifest(square()).unwrap(), None).unwrap_err().to_string();
+    assert!(error.contains("is not a bundle"), "{error}");
+    let (_, kept) = error.split_once("complete in ").expect(&error);
+    Bundle::open(Path::new(kept)).unwrap().verify_hashes().unwrap();
+    assert!(target.join("thesis.txt").exists());
 }

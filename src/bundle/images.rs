@@ -3,9 +3,9 @@
 //! `images.sha256` has a line for each, in the order of the bank, as `sha256sum` writes and checks them. An update leaves out what is in it:
 //! a picture that the bank has already would be found there without any distance, as no picture that is yet to come will be.
 
-use super::{hash_file, regular};
+use super::{FileInfo, MANIFEST, hash_file, regular};
 use crate::error::{Error, Result};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// The list's file name.
@@ -43,21 +43,23 @@ impl LearnedImage {
 pub struct LearnedImages(Vec<LearnedImage>);
 
 impl LearnedImages {
-    /// The list of the bundle in the folder `bundle`; none where an older version made it, which kept none.
+    /// The list of the bundle in the folder `bundle`, whose manifest has these `files`; none where an older version made it, which kept
+    /// none.
     ///
     /// # Errors
-    /// If it cannot be read or is not a list of hashes and names.
-    pub fn read(bundle: &Path) -> Result<Option<Self>> {
+    /// If it is missing though it should be there, cannot be read, or is not a list of hashes and names.
+    pub fn read(bundle: &Path, files: &BTreeMap<String, FileInfo>) -> Result<Option<Self>> {
+        let Some(listed) = files.get(IMAGES) else { return Ok(None) };
         let file = bundle.join(IMAGES);
         let found = match file.metadata() {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            found => regular(&file, found.map_err(|e| Error::io(&file, e))?)?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::file(&file, format!("is missing, though {MANIFEST} lists it")));
+            }
+            found => regular(&file, found.map_err(|e| Error::io(&file, e))?)?.len(),
         };
-        if found.len() > MAX_BYTES {
-            return Err(Error::file(
-                &file,
-                format!("expected at most {MAX_BYTES} bytes, found {}", found.len()),
-            ));
+        if found != listed.bytes || found > MAX_BYTES {
+            let expected = listed.bytes.min(MAX_BYTES);
+            return Err(Error::file(&file, format!("expected {expected} bytes, found {found}")));
         }
         let text = std::fs::read_to_string(&file).map_err(|e| Error::io(&file, e))?;
         let lines = text.lines().enumerate().map(|(number, line)| {
@@ -101,23 +103,35 @@ fn parse(line: &str) -> Option<LearnedImage> {
 mod tests {
     use super::*;
 
+    fn listing(bytes: usize) -> BTreeMap<String, FileInfo> {
+        [(IMAGES.into(), FileInfo { sha256: String::new(), bytes: bytes as u64 })].into()
+    }
+
     #[test]
     fn a_list_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(LearnedImages::read(folder.path()).unwrap(), None);
+        assert_eq!(LearnedImages::read(folder.path(), &BTreeMap::new()).unwrap(), None);
         let mut images = LearnedImages::default();
         for (name, content) in [("a.png", "one"), ("b c\nd.png", "two"), ("again.png", "one")] {
             let file = folder.path().join(name);
             std::fs::write(&file, content).unwrap();
             images.extend(&[LearnedImage::of(&file, folder.path()).unwrap()]);
         }
-        std::fs::write(folder.path().join(IMAGES), images.text()).unwrap();
-        assert_eq!(LearnedImages::read(folder.path()).unwrap().as_ref(), Some(&images));
+        let text = images.text();
+        std::fs::write(folder.path().join(IMAGES), &text).unwrap();
+        let read = |bytes| LearnedImages::read(folder.path(), &listing(bytes));
+        assert_eq!(read(text.len()).unwrap().as_ref(), Some(&images));
         let names: Vec<_> = images.images().iter().map(|image| image.name.as_str()).collect();
         assert_eq!(names, ["a.png", "b c?d.png", "again.png"]);
         let one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
         assert!(images.hashes().contains(one));
         assert_eq!(images.hashes().len(), 2);
+
+        let cut = read(text.len() + 1).unwrap_err().to_string();
+        assert!(cut.contains(IMAGES) && cut.contains("bytes, found"), "{cut}");
+        std::fs::remove_file(folder.path().join(IMAGES)).unwrap();
+        let missing = read(text.len()).unwrap_err().to_string();
+        assert!(missing.contains(IMAGES) && missing.contains("is missing"), "{missing}");
     }
 
     #[test]
@@ -127,8 +141,9 @@ mod tests {
         for text in
             ["x".into(), hash.clone(), format!("{hash}  "), format!("{}  a", "G".repeat(64)), "é".repeat(64)]
         {
-            std::fs::write(folder.path().join(IMAGES), format!("{hash}  a.png\n{text}\n")).unwrap();
-            let error = LearnedImages::read(folder.path()).unwrap_err().to_string();
+            let text = format!("{hash}  a.png\n{text}\n");
+            std::fs::write(folder.path().join(IMAGES), &text).unwrap();
+            let error = LearnedImages::read(folder.path(), &listing(text.len())).unwrap_err().to_string();
             assert!(error.contains(IMAGES) && error.contains("line 2"), "{error}");
         }
     }

@@ -16,7 +16,7 @@ mod version;
 
 pub use bank::{Bank, Floats, Halves, Mapped, Shorts};
 #[cfg(feature = "train")]
-pub use exclusive::Exclusive;
+pub use exclusive::{Exclusive, place};
 #[cfg(feature = "train")]
 pub use images::{IMAGES, LearnedImage, LearnedImages};
 pub use manifest::{

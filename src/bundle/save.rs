@@ -1,6 +1,8 @@
 //! Writing a bundle so that a crash leaves the old one or the new one, never half of one.
 
-use super::{BANK, Bundle, FileInfo, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, hash_file};
+use super::{
+    BANK, Bundle, Exclusive, FileInfo, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, hash_file, place,
+};
 use crate::error::{Error, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use safetensors::Dtype;
@@ -27,23 +29,20 @@ pub type Tensors<'a> = BTreeMap<String, TensorData<'a>>;
 /// A bundle being written: a temporary folder beside its target, which takes the target's place in one step. If it is
 /// dropped before, nothing is left behind and an old bundle stays as it was.
 #[derive(Debug)]
-pub struct Staging {
+pub struct Staging<'a> {
     folder: tempfile::TempDir,
     target: PathBuf,
+    /// The bundle that it is made of, if it is.
+    made_of: Option<&'a Exclusive>,
 }
 
-impl Staging {
+impl<'a> Staging<'a> {
     /// Starts a bundle that will be `target`.
     ///
     /// # Errors
     /// If `target` is something else than a bundle or an empty folder, or the folder around it cannot be written.
     pub fn new(target: &Path) -> Result<Self> {
-        // Where a link leads to is replaced, and the link stays. Nothing can take the place of "." or "link/" by that name.
-        let plain: PathBuf = target.components().collect();
-        let target = match plain.is_symlink() || plain.file_name().is_none() {
-            true => std::fs::canonicalize(&plain).map_err(|e| Error::io(target, e))?,
-            false => plain,
-        };
+        let target = place(target)?;
         refuse_foreign(&target)?;
         let parent = parent(&target);
         std::fs::create_dir_all(&parent).map_err(|e| Error::io(&parent, e))?;
@@ -51,7 +50,15 @@ impl Staging {
             .prefix(".bundle-")
             .tempdir_in(&parent)
             .map_err(|e| Error::io(&parent, e))?;
-        Ok(Self { folder, target })
+        Ok(Self { folder, target, made_of: None })
+    }
+
+    /// Starts a bundle that is made of another one and takes its place, if nobody replaces that one meanwhile.
+    ///
+    /// # Errors
+    /// As [`Staging::new`].
+    pub fn instead_of(bundle: &'a Exclusive) -> Result<Self> {
+        Ok(Self { made_of: Some(bundle), ..Self::new(bundle.place())? })
     }
 
     /// Where the bank is until the bundle is complete.
@@ -94,7 +101,8 @@ impl Staging {
     /// if that is known, and puts the bundle in its place if it can be opened.
     ///
     /// # Errors
-    /// If anything cannot be read or written, or what was made is no bundle.
+    /// If anything cannot be read or written, or what was made is no bundle. If it is one and cannot take its place it is kept, where
+    /// the error says.
     pub fn commit(self, mut manifest: Manifest, images: Option<&LearnedImages>) -> Result<Manifest> {
         if let Some(images) = images {
             write(&self.folder.path().join(IMAGES), images.text().as_bytes())?;
@@ -111,8 +119,18 @@ impl Staging {
             .map_err(|e| Error::Fit(format!("what was made cannot be opened as a bundle: {e}")))?;
         set_permissions(self.folder.path())?;
         sync(self.folder.path())?;
-        replace(self.folder, &self.target)?;
-        sync(&parent(&self.target))?;
+        self.made_of.map_or(Ok(()), Exclusive::check_unchanged)?;
+        let (folder, target) = (self.folder, &self.target);
+        match refuse_foreign(target).and_then(|()| replace(folder.path(), target)) {
+            // What is there now, if anything, is the old bundle.
+            Ok(()) => drop(folder),
+            // It may have taken hours.
+            Err(e) => {
+                let kept = folder.keep();
+                return Err(Error::Fit(format!("{e}; the new bundle is complete in {}", kept.display())));
+            }
+        }
+        sync(&parent(target))?;
         Ok(manifest)
     }
 }
@@ -171,34 +189,26 @@ fn set_permissions(path: &Path) -> Result<()> {
     std::fs::set_permissions(path, mode).map_err(|e| Error::io(path, e))
 }
 
-fn replace(staging: tempfile::TempDir, path: &Path) -> Result<()> {
-    if !path.exists() {
-        std::fs::rename(staging.path(), path).map_err(|e| Error::io(path, e))?;
-        // It has moved away: there is nothing left to remove.
-        let _ = staging.keep();
-        return Ok(());
-    }
-    // The two folders change places; what is now the staging folder is the old bundle, removed on drop.
-    match renameat_with(CWD, staging.path(), CWD, path, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => replace_in_two_steps(staging, path),
-        Err(e) => Err(Error::io(path, e.into())),
-    }
+/// Puts the folder `new` in the place of `target`; what was there may be where `new` was.
+fn replace(new: &Path, target: &Path) -> Result<()> {
+    let replaced = if target.exists() {
+        match renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE) {
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => replace_in_two_steps(new, target),
+            exchanged => exchanged.map_err(Into::into),
+        }
+    } else {
+        std::fs::rename(new, target)
+    };
+    replaced.map_err(|e| Error::io(target, e))
 }
 
 /// For file systems that cannot exchange two names.
-fn replace_in_two_steps(staging: tempfile::TempDir, path: &Path) -> Result<()> {
-    let old = tempfile::Builder::new()
-        .prefix(".old-bundle-")
-        .tempdir_in(parent(path))
-        .map_err(|e| Error::io(path, e))?;
-    std::fs::rename(path, old.path()).map_err(|e| Error::io(path, e))?;
-    if let Err(e) = std::fs::rename(staging.path(), path) {
-        let _ = std::fs::rename(old.path(), path);
-        return Err(Error::io(path, e));
-    }
-    let _ = staging.keep();
-    Ok(())
+fn replace_in_two_steps(new: &Path, target: &Path) -> std::io::Result<()> {
+    let old = tempfile::Builder::new().prefix(".old-bundle-").tempdir_in(parent(target))?;
+    std::fs::rename(target, old.path())?;
+    std::fs::rename(new, target).inspect_err(|_| {
+        let _ = std::fs::rename(old.path(), target);
+    })
 }
 
 fn sync(path: &Path) -> Result<()> {

@@ -192,14 +192,20 @@ impl FitOptions {
     }
 }
 
-/// The value of a setting, a number always as the same kind of number.
+/// The value of a setting, numbers in it always of the same kind.
 pub(crate) fn plain(text: &str) -> Value {
-    match serde_json::from_str(text) {
-        Ok(Value::Number(number)) => number.as_f64().map_or(Value::Number(number), Value::from),
-        Ok(value) => value,
-        // A word needs no quotes.
-        Err(_) => text.into(),
+    fn same_kind(value: Value) -> Value {
+        match value {
+            Value::Number(number) => number.as_f64().map_or(Value::Number(number), Value::from),
+            Value::Array(values) => values.into_iter().map(same_kind).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, value)| (name, same_kind(value))).collect()
+            }
+            other => other,
+        }
     }
+    // A word needs no quotes.
+    serde_json::from_str(text).map_or_else(|_| text.into(), same_kind)
 }
 
 /// Puts the values of `set` over `params`; "a.b=1" names a field of a field. Those that a fit itself decides, `decided`, are no settings.
@@ -301,17 +307,28 @@ impl UpdateOptions {
     }
 }
 
-/// Adds normal images to the bundle in `path` without fitting it anew, but for those that it has learned from already, and returns its
-/// new manifest. If none is left the bundle stays as it is. Whoever has it open keeps the old one.
+/// What an update has made of a bundle.
+#[derive(Debug)]
+pub struct Updated {
+    /// The manifest that it had.
+    pub before: Manifest,
+    /// The manifest that it has; the same if there was nothing new.
+    pub after: Manifest,
+    /// Images that it has learned from now.
+    pub added: usize,
+}
+
+/// Adds normal images to the bundle in `path` without fitting it anew, but for those that it has learned from already. If none is left
+/// the bundle stays as it is. Whoever has it open keeps the old one.
 ///
 /// # Errors
 /// If the bundle cannot be opened, somebody else is changing it, its method cannot be updated, the images cannot be used or the new
 /// bundle cannot be written; then the old one stays.
-pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Manifest> {
-    let _alone = Exclusive::lock(path)?;
-    let bundle = Bundle::open(path)?;
-    let manifest = bundle.manifest();
-    let update = match manifest.method.as_str() {
+pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Updated> {
+    let alone = Exclusive::lock(path)?;
+    let bundle = Bundle::open(alone.place())?;
+    let before = bundle.manifest().clone();
+    let update = match before.method.as_str() {
         cpr::NAME => cpr::update,
         hetmm::NAME => hetmm::update,
         patchcore::NAME => patchcore::update,
@@ -325,9 +342,10 @@ pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress)
             )));
         }
     };
-    let mut images = ImageSet::beyond(path, &options.add, manifest.input.clone(), options.strict, progress)?;
+    let mut images = ImageSet::beyond(&bundle, options, progress)?;
     if images.is_empty() {
-        return Ok(manifest.clone());
+        return Ok(Updated { after: before.clone(), before, added: 0 });
     }
-    update(path, &bundle, &mut images, options, progress)
+    let after = update(&alone, &bundle, &mut images, options, progress)?;
+    Ok(Updated { before, after, added: images.len() })
 }

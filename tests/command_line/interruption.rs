@@ -138,6 +138,19 @@ fn a_full_disk_leaves_the_old_calibration() {
 }
 
 #[test]
+fn one_program_at_a_time_calibrates() {
+    let shop = Workshop::new();
+    shop.good("good", 12, 1);
+    shop.fit("good", "b");
+    let old = shop.bundle("b");
+    let somebody = gstanomaly::bundle::Exclusive::lock(&shop.path("b")).unwrap();
+    shop.fails("calibrate --model b --normal good").says(&["another program"]);
+    assert!(shop.bundle("b") == old);
+    drop(somebody);
+    shop.succeeds("calibrate --model b --normal good");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let shop = Workshop::new();
     shop.good("good", 12, 1);

@@ -179,6 +179,7 @@ mod fitting {
     use gstanomaly::bundle::Manifest;
     use gstanomaly::frame::Fit;
     use gstanomaly::methods::cpr;
+    use gstanomaly::methods::cpr::train::{Learning, Preset};
     pub use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress, UpdateOptions};
     use gstanomaly::network::Device;
     use gstanomaly::network::backbone::Backbone;
@@ -213,6 +214,43 @@ mod fitting {
         fn advance(&mut self) {}
         fn note(&mut self, message: &str) {
             self.0.push(message.into());
+        }
+    }
+
+    /// What somebody does when a stage begins, and whether that is to stop the work.
+    pub struct Stages<F>(pub F, bool);
+
+    impl<F: FnMut(&str) -> bool> Stages<F> {
+        /// `act` is told the name of each stage.
+        pub fn new(act: F) -> Self {
+            Self(act, false)
+        }
+    }
+
+    impl<F: FnMut(&str) -> bool> Progress for Stages<F> {
+        fn stage(&mut self, name: &str, _steps: usize) {
+            self.1 |= (self.0)(name);
+        }
+        fn advance(&mut self) {}
+        fn note(&mut self, _message: &str) {}
+        fn interrupted(&self) -> bool {
+            self.1
+        }
+    }
+
+    /// A branch that learns nothing much, and fast, with its checkpoint beside the bundle `out`.
+    pub fn quick_learning(out: &Path) -> Learning {
+        Learning {
+            preset: Preset::Faster,
+            steps: Some(2),
+            batch: Some(2),
+            learning_rate: None,
+            minutes: None,
+            set: Vec::new(),
+            textures: None,
+            defects: None,
+            checkpoint: out.with_extension("checkpoint"),
+            resume: false,
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::arguments::Hardware;
 use crate::console::{self, Console};
 use crate::interrupt;
-use gstanomaly::bundle::{Calibration, Exclusive, Version, save_manifest};
+use gstanomaly::bundle::{Calibration, Exclusive, save_manifest};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::list_images;
 use gstanomaly::evaluate::calibration::{self, FALSE_ALARMS, Scores};
@@ -54,9 +54,8 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Calibrates a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
-    let _alone = Exclusive::lock(&arguments.model)?;
-    let version = Version::of(&arguments.model).ok();
-    let mut cascade = arguments.hardware.open(&arguments.model)?;
+    let alone = Exclusive::lock(&arguments.model)?;
+    let mut cascade = arguments.hardware.open(alone.place())?;
     let mut scores = Scores::default();
     each(&mut cascade, &arguments.normal, arguments.strict, console, |anomaly| {
         scores.normal.push(anomaly.score);
@@ -77,13 +76,8 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         })?;
     let mut manifest = cascade.bundle().manifest().clone();
     let before = std::mem::replace(&mut manifest.calibration, calibration);
-    // A fit does not ask who is at work on what it replaces.
-    anyhow::ensure!(
-        Version::of(&arguments.model).ok() == version,
-        "{}: has been replaced meanwhile, and nothing was changed; calibrate it again",
-        arguments.model.display()
-    );
-    save_manifest(&arguments.model, &manifest)?;
+    alone.check_unchanged()?;
+    save_manifest(alone.place(), &manifest)?;
     console::print(&describe(&before, &manifest.calibration, &scores, arguments.json))
 }
 

@@ -209,7 +209,7 @@ fn facts(tests: &[TestImage], learned: usize, seed: u64) -> Vec<String> {
 fn fit_and_measure(arguments: &Arguments, entry: &Entry, console: &mut Console) -> anyhow::Result<Measured> {
     let bundle = arguments.out.join(entry.bundle_name());
     let options = options(arguments, entry, &bundle)?;
-    let fit_seconds = match resume::finished(arguments, entry, &options, &bundle, console) {
+    let fit_seconds = match resume::finished(arguments, entry, &options, &bundle, console)? {
         true => None,
         false => {
             let start = Instant::now();

@@ -85,9 +85,9 @@ Examples:
   adtrain fit --data bottle --method hetmm --size 256x256 --sheets 60 --out bottle.bundle
   adtrain fit --data bottle --preset faster --out bottle.bundle
 
-A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was. Ctrl-C while the \
-learned branch trains keeps what it has learned in BUNDLE.checkpoint; the same command with --resume goes on and ends with \
-the same bundle as if it had not been interrupted.";
+A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was. What the learned branch \
+has learned when it is interrupted, or when something fails afterwards, is kept in BUNDLE.checkpoint; the same command with --resume \
+goes on and ends with the same bundle as if nothing had happened.";
 
 /// Fits a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {

@@ -3,8 +3,8 @@
 use crate::arguments::{self, Hardware};
 use crate::console::{self, Console};
 use crate::date;
-use gstanomaly::bundle::{Manifest, read_manifest};
-use gstanomaly::methods::fitting::{UpdateOptions, update};
+use gstanomaly::bundle::{self, Manifest};
+use gstanomaly::methods::fitting::{UpdateOptions, Updated, update};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -40,26 +40,27 @@ that plays the old one takes it over between two frames if 'follow' is true, or 
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let start = Instant::now();
     arguments.hardware.prepare()?;
-    let before = read_manifest(&arguments.model)?;
+    // Nothing there is an error that says so best when the bundle is opened.
+    let place = bundle::place(&arguments.model).unwrap_or_else(|_| arguments.model.clone());
     let options = UpdateOptions {
         add: arguments.add.clone(),
         strict: arguments.strict,
         device: arguments.hardware.device,
         threads: arguments.hardware.threads,
-        scratch: arguments::folder_around(&arguments.model),
+        scratch: arguments::folder_around(&place),
         date: date::today()?,
     };
-    let after = update(&arguments.model, &options, console)?;
+    let Updated { before, after, added } = update(&arguments.model, &options, console)?;
     console.finish();
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
         let result = json!({
-            "bundle": arguments.model, "seconds": seconds,
+            "bundle": arguments.model, "seconds": seconds, "images_added": added,
             "images_before": before.training.images, "threshold_before": before.calibration.threshold, "manifest": after,
         });
         return console::print(&format!("{result:#}"));
     }
-    if after.training.images == before.training.images {
+    if added == 0 {
         return console::print(&format!(
             "{}: nothing new; it stays as it is, with {} images",
             arguments.model.display(),

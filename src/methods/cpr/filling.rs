@@ -78,7 +78,7 @@ impl Filling {
     }
 
     /// Writes the bank and returns its histograms, `[N, blocks, bins]`, which calibration needs.
-    pub fn write(self, staging: &mut Staging) -> Result<Vec<f32>> {
+    pub fn write(self, staging: &mut Staging<'_>) -> Result<Vec<f32>> {
         let n = self.images;
         let local = self.local.into_iter().map(Spool::finish).collect::<Result<Vec<_>>>()?;
         let mut tensors = Tensors::new();

@@ -31,9 +31,10 @@ const RAW: &str = "raw";
 /// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.
 ///
 /// # Errors
-/// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`.
+/// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`, and of
+/// a branch that was learned the checkpoint.
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
-    let mut staging = Staging::new(out)?;
+    let staging = Staging::new(out)?;
     let mut images = ImageSet::open(options, progress)?;
     // A learned branch makes use of finer layers, whose raw features tell less than those of coarser ones.
     let card = &options.backbone.card;
@@ -82,56 +83,94 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     drop(samples);
     at_least_two(images.len())?;
     let learned = learn(options, &images, &layers, &centres, head.as_ref(), &possible, progress)?;
-    let mut scales = draft.scales.clone();
-    if let Some(learned) = &learned {
-        scales.iter_mut().for_each(|scale| scale.channels = learned.training.channels);
+    let steps = learned.as_ref().map(|learned| learned.steps);
+    let known = Known { names, shapes, centres, head, draft };
+    let filled = known.fill(options, learned, images, staging, progress);
+    let Some((learning, steps)) = options.learning.as_ref().zip(steps) else { return filled };
+    let kept = learning.checkpoint.exists();
+    match filled {
+        // What was learned is in the bundle.
+        Ok(_) => _ = std::fs::remove_file(&learning.checkpoint),
+        Err(Error::Interrupted) if kept => return Err(learning.paused(steps)),
+        Err(_) if kept => progress.note(&format!(
+            "what was learned is kept in {}; the same command with --resume goes on with it",
+            learning.checkpoint.display()
+        )),
+        Err(_) => {}
     }
-    let shapes: Vec<Shape> = scales.iter().map(|scale| scale.shape(&input)).collect();
+    filled
+}
 
-    let graph = GraphBuilder::from_backbone(&options.backbone.model, (input.width, input.height))?;
-    let branch = learned.as_ref().map(|learned| &learned.weights);
-    let graph = heads::finish(graph, &layers, &centres, codes, head.as_ref(), branch)?;
-    let mut filling = Filling::new(&shapes, draft.blocks(&input), head.is_some(), &options.scratch)?;
-    let (size, outputs) = ((input.width, input.height), outputs(&shapes, head.is_some()));
-    let mut network = Network::load(&graph, size, outputs, options.device, options.threads)?;
-    filling.add(&mut images, &mut network, "filling the bank", progress)?;
-    drop(network);
+/// What is known of the product before its bank is filled.
+struct Known {
+    /// The layers by name, finest first, and the shapes of their raw features.
+    names: Vec<String>,
+    shapes: Vec<Shape>,
+    centres: Vec<f32>,
+    head: Option<ForegroundHead>,
+    /// The parameters of raw features of as many images as there are at most.
+    draft: Params,
+}
 
-    let mut params = Params { references: filling.images(), scales, foreground: head.is_some(), ..draft };
-    if params.neighbours > filling.images() {
-        progress.note(&format!(
-            "only {} good images: every frame is compared with all of them instead of {}",
-            filling.images(),
-            params.neighbours
-        ));
-        params.neighbours = filling.images();
-    }
-    params.check(&input).map_err(Error::Setting)?;
-    staging.write_graph(&graph)?;
-    let histograms = filling.write(&mut staging)?;
-    let cpr = Arc::new(Cpr::open(params.clone(), &input, &Bank::open(&staging.bank())?)?);
-    let calibration = judged::calibration(&cpr, &histograms, progress)?;
+impl Known {
+    /// The second pass: completes the graph, fills the bank with it, calibrates, and puts the bundle in its place.
+    fn fill(
+        self,
+        options: &FitOptions,
+        learned: Option<Learned>,
+        mut images: ImageSet,
+        mut staging: Staging<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<Manifest> {
+        let Self { names, shapes, centres, head, draft } = self;
+        let input = images.input().clone();
+        let layers: Vec<(&str, Shape)> = names.iter().map(String::as_str).zip(shapes).collect();
+        let mut scales = draft.scales.clone();
+        if let Some(learned) = &learned {
+            scales.iter_mut().for_each(|scale| scale.channels = learned.training.channels);
+        }
+        let shapes: Vec<Shape> = scales.iter().map(|scale| scale.shape(&input)).collect();
 
-    let mut manifest = options.manifest(Fitted {
-        method: NAME,
-        preset: options.learning.as_ref().map_or(RAW, |learning| learning.preset.name()),
-        layers: names,
-        input,
-        params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
-        calibration,
-        images: params.references,
-        skipped: images.skipped(),
-    });
-    if let Some(learned) = learned {
-        manifest.training.steps = learned.steps;
-        manifest.training.branch = Some(learned.training);
+        let graph = GraphBuilder::from_backbone(&options.backbone.model, (input.width, input.height))?;
+        let branch = learned.as_ref().map(|learned| &learned.weights);
+        let graph = heads::finish(graph, &layers, &centres, draft.global.codes, head.as_ref(), branch)?;
+        let mut filling = Filling::new(&shapes, draft.blocks(&input), head.is_some(), &options.scratch)?;
+        let (size, outputs) = ((input.width, input.height), outputs(&shapes, head.is_some()));
+        let mut network = Network::load(&graph, size, outputs, options.device, options.threads)?;
+        filling.add(&mut images, &mut network, "filling the bank", progress)?;
+        drop(network);
+
+        let mut params = Params { references: filling.images(), scales, foreground: head.is_some(), ..draft };
+        if params.neighbours > filling.images() {
+            progress.note(&format!(
+                "only {} good images: every frame is compared with all of them instead of {}",
+                filling.images(),
+                params.neighbours
+            ));
+            params.neighbours = filling.images();
+        }
+        params.check(&input).map_err(Error::Setting)?;
+        staging.write_graph(&graph)?;
+        let histograms = filling.write(&mut staging)?;
+        let cpr = Arc::new(Cpr::open(params.clone(), &input, &Bank::open(&staging.bank())?)?);
+        let calibration = judged::calibration(&cpr, &histograms, progress)?;
+
+        let mut manifest = options.manifest(Fitted {
+            method: NAME,
+            preset: options.learning.as_ref().map_or(RAW, |learning| learning.preset.name()),
+            layers: names,
+            input,
+            params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
+            calibration,
+            images: params.references,
+            skipped: images.skipped(),
+        });
+        if let Some(learned) = learned {
+            manifest.training.steps = learned.steps;
+            manifest.training.branch = Some(learned.training);
+        }
+        staging.commit(manifest, images.learned().as_ref())
     }
-    let manifest = staging.commit(manifest, images.learned().as_ref())?;
-    if let Some(learning) = &options.learning {
-        // What is left of an interrupted training is of no use any more; that it was never there is no error.
-        let _ = std::fs::remove_file(&learning.checkpoint);
-    }
-    Ok(manifest)
 }
 
 /// Images are compared with one another: neighbours to learn from, and to calibrate with.

@@ -1,7 +1,7 @@
 //! The images that a method is fitted to.
 
-use super::{FitOptions, InputSize, Progress, SIDE};
-use crate::bundle::{LearnedImage, LearnedImages, hash_file};
+use super::{FitOptions, InputSize, Progress, SIDE, UpdateOptions};
+use crate::bundle::{Bundle, LearnedImage, LearnedImages, hash_file};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
 use crate::frame::{InputSpec, Picture, Preprocessor, Rect, load_picture};
@@ -54,37 +54,33 @@ impl ImageSet {
         Ok(Self::new(&options.data, paths, known, input, options.strict))
     }
 
-    /// The images of a folder that are not in the bundle `path`, which wants to see `input`; none may be left.
+    /// The images of the folder that is to be added which `bundle` has not learned from; none may be left.
     ///
     /// # Errors
-    /// If there are no images in the folder, or the bundle's list of its own cannot be read.
-    pub fn beyond(
-        path: &Path,
-        folder: &Path,
-        input: InputSpec,
-        strict: bool,
-        progress: &mut dyn Progress,
-    ) -> Result<Self> {
-        let known = LearnedImages::read(path)?;
-        let mut paths = training_images(folder)?;
+    /// If there are no images in the folder, the bundle's list of its own cannot be read, or the user interrupts.
+    pub fn beyond(bundle: &Bundle, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Self> {
+        let known = LearnedImages::read(bundle.path(), &bundle.manifest().files)?;
+        let mut paths = training_images(&options.add)?;
         match &known {
             None => progress.note(
                 "this bundle does not say which images it has learned from: one that is added twice lowers the threshold",
             ),
             Some(known) => {
-                let mut seen: HashSet<String> = known.hashes().into_iter().map(Into::into).collect();
                 let found = paths.len();
-                // What cannot be read is told when it is looked at.
-                paths.retain(|path| hash_file(path).map_or(true, |hash| seen.insert(hash)));
+                paths = unknown(paths, known, progress)?;
                 if paths.len() < found {
                     progress.note(&format!(
                         "left out: {} of {found} images, which the bundle knows already or the folder has twice",
                         found - paths.len()
                     ));
+                    // What remains of a folder that was added before may be what could not be read then.
+                    if !options.strict && !any_readable(&paths, progress) {
+                        paths.clear();
+                    }
                 }
             }
         }
-        Ok(Self::new(folder, paths, known, input, strict))
+        Ok(Self::new(&options.add, paths, known, bundle.manifest().input.clone(), options.strict))
     }
 
     fn new(
@@ -231,6 +227,36 @@ impl ImageSet {
             }
         }
     }
+}
+
+/// The images that are not `known`, each once; those that cannot be read remain, to be told when they are looked at.
+fn unknown(paths: Vec<PathBuf>, known: &LearnedImages, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+    let mut seen: HashSet<String> = known.hashes().into_iter().map(Into::into).collect();
+    let mut left = Vec::new();
+    progress.stage("looking for what is new", paths.len());
+    for path in paths {
+        if progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        if hash_file(&path).map_or(true, |hash| seen.insert(hash)) {
+            left.push(path);
+        }
+        progress.advance();
+    }
+    Ok(left)
+}
+
+/// Whether one of the images can be read; says why not if none can.
+fn any_readable(paths: &[PathBuf], progress: &mut dyn Progress) -> bool {
+    let mut problems = Vec::new();
+    for path in paths {
+        match load_picture(path) {
+            Ok(_) => return true,
+            Err(e) => problems.push(e),
+        }
+    }
+    problems.iter().for_each(|e| progress.note(&format!("left out: {e}")));
+    false
 }
 
 /// What a strip leaves of an image, as a share of its side.

@@ -7,28 +7,28 @@
 use super::bank::{MAP_MEANS, Packed, SCORES, set_columns, tensors};
 use super::fit::{extract, score_without, to_floats};
 use super::{Hetmm, Params};
-use crate::bundle::{BANK, Bank, Bundle, MANIFEST, Manifest, Staging};
+use crate::bundle::{BANK, Bank, Bundle, Exclusive, MANIFEST, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
 use crate::methods::{self, Method};
 use crate::network::Network;
 use half::slice::HalfFloatSliceExt;
-use std::path::Path;
 use std::sync::Arc;
 
-/// Adds `images` to the bundle in `path`, which is replaced in one step; returns the new manifest.
+/// Adds `images` to `bundle`, which is replaced in one step; returns the new manifest.
 ///
 /// # Errors
 /// If the images cannot be used, or the bundle cannot be written; then the old one stays.
 pub fn update(
-    path: &Path,
+    alone: &Exclusive,
     bundle: &Bundle,
     images: &mut ImageSet,
     options: &UpdateOptions,
     progress: &mut dyn Progress,
 ) -> Result<Manifest> {
-    let mut staging = Staging::new(path)?;
+    let mut staging = Staging::instead_of(alone)?;
+    let path = bundle.path();
     let mut manifest = bundle.manifest().clone();
     let mut params: Params = methods::params(&manifest, &path.join(MANIFEST))?;
     let bank = Bank::open(&path.join(BANK))?;

@@ -79,7 +79,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
 fn judge_views(
     rows: &Rows,
     params: &Params,
-    staging: &mut Staging,
+    staging: &mut Staging<'_>,
     images: &mut ImageSet,
     network: &mut Network,
     progress: &mut dyn Progress,

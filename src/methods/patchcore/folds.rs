@@ -45,7 +45,7 @@ pub(super) struct Folds<'a> {
 impl Folds<'_> {
     /// The image score, the mean and the largest value of the map of each image (an even selection of very many); banks are
     /// written to `staging`, whose own one is to be written again.
-    pub fn scores(&self, staging: &mut Staging, progress: &mut dyn Progress) -> Result<Vec<[f32; 3]>> {
+    pub fn scores(&self, staging: &mut Staging<'_>, progress: &mut dyn Progress) -> Result<Vec<[f32; 3]>> {
         let nearest = self.nearest(progress)?;
         let chosen: Vec<usize> =
             (0..self.patches.images).step_by(self.patches.images.div_ceil(CALIBRATED)).collect();

@@ -56,7 +56,7 @@ impl Rows {
     }
 
     /// Writes the bank, with what normal images were scored, `[n, 3]`.
-    pub fn write(&self, staging: &mut Staging, params: &Params, scores: &[[f32; 3]]) -> Result<()> {
+    pub fn write(&self, staging: &mut Staging<'_>, params: &Params, scores: &[[f32; 3]]) -> Result<()> {
         let rows = self.images.len();
         let mut tensors = Tensors::new();
         let mut insert = |name: &str, dtype, shape: &[usize], bytes| {

@@ -10,29 +10,29 @@ use super::judged;
 use super::patches::{Patches, project};
 use super::rows::Rows;
 use super::{IMAGES, PATCHES, Params, SCORES};
-use crate::bundle::{BANK, Bank, Bundle, MANIFEST, Manifest, Staging};
+use crate::bundle::{BANK, Bank, Bundle, Exclusive, MANIFEST, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::kernels::nearest::{Found, Nearest, Space};
 use crate::methods;
 use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
 use crate::network::lock;
-use std::path::Path;
 
 /// Fewer scores of images say less of how good ones differ than views of a single one do.
 const ENOUGH: usize = 5;
 
-/// Adds `images` to the bundle in `path`, which is replaced in one step; returns the new manifest.
+/// Adds `images` to `bundle`, which is replaced in one step; returns the new manifest.
 ///
 /// # Errors
 /// If the images cannot be used, or the bundle cannot be written; then the old one stays.
 pub fn update(
-    path: &Path,
+    alone: &Exclusive,
     bundle: &Bundle,
     images: &mut ImageSet,
     options: &UpdateOptions,
     progress: &mut dyn Progress,
 ) -> Result<Manifest> {
-    let mut staging = Staging::new(path)?;
+    let mut staging = Staging::instead_of(alone)?;
+    let path = bundle.path();
     let mut manifest = bundle.manifest().clone();
     let mut params: Params = methods::params(&manifest, &path.join(MANIFEST))?;
     let bank = Bank::open(&path.join(BANK))?;

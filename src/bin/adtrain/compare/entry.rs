@@ -38,7 +38,11 @@ pub fn parse_all(text: &str) -> Result<Entries, String> {
         }
         c == ',' && depth == 0
     };
-    text.split(between).map(parse).collect::<Result<_, _>>().map(Entries)
+    let entries = text.split(between).map(parse).collect::<Result<_, _>>().map(Entries);
+    match depth {
+        0 => entries,
+        _ => Err(format!("'{text}' has brackets that do not belong together")),
+    }
 }
 
 /// Reads an entry.
@@ -139,6 +143,9 @@ mod tests {
             ["cpr", "hetmm:forward_windows=[3,3]:weights=[1, 2]", "npad"]
         );
         assert!(names("cpr,,npad").is_err() && names("").is_err());
+        for open in ["hetmm:weights=[1,2,npad", "hetmm:weights=1,2],npad"] {
+            assert!(names(open).unwrap_err().contains("brackets"), "{open}");
+        }
     }
 
     #[test]

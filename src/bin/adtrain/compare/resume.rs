@@ -2,46 +2,60 @@
 
 use super::Arguments;
 use super::entry::Entry;
-use crate::console::Console;
-use gstanomaly::bundle::{LearnedImages, MANIFEST, Manifest, Training, hash_file, read_manifest};
+use crate::common::interrupt;
+use crate::console::{Console, describe};
+use gstanomaly::bundle::{LearnedImages, MANIFEST, Manifest, hash_file, read_manifest};
 use gstanomaly::dataset::training_images;
 use gstanomaly::methods::fitting::{FitOptions, Progress};
 use std::collections::HashSet;
 use std::path::Path;
 
-/// Whether the bundle is there, the user wants it as it is, and a fit with these options would give it; says what it does.
+/// Whether the bundle is there, the user wants it as it is, and a fit with these options would give it; says what it does. An error only
+/// if the user interrupts.
 pub fn finished(
     arguments: &Arguments,
     entry: &Entry,
     options: &FitOptions,
     bundle: &Path,
     console: &mut Console,
-) -> bool {
+) -> anyhow::Result<bool> {
     if !bundle.join(MANIFEST).exists() {
-        return false;
+        return Ok(false);
     }
     if !arguments.resume {
         console.note(&format!("{} is replaced", bundle.display()));
-        return false;
+        return Ok(false);
     }
     let found = read_manifest(bundle).map_err(|e| e.to_string());
-    let problem = match found.and_then(|manifest| same(entry, options, bundle, &manifest).map(|()| manifest))
-    {
-        Ok(manifest) => {
-            let date = manifest.training.date;
-            console.note(&format!("{} of {date} is taken as it is", bundle.display()));
-            return true;
-        }
+    let found = found.and_then(|manifest| same(entry, options, &manifest).map(|()| manifest));
+    let problem = match found {
         Err(problem) => problem,
+        Ok(manifest) => match same_images(options, bundle, &manifest, console) {
+            Ok(true) => {
+                console.note(&format!(
+                    "{} of {} is taken as it is",
+                    bundle.display(),
+                    manifest.training.date
+                ));
+                return Ok(true);
+            }
+            Ok(false) => other("set of images"),
+            Err(e) if interrupt::is_cause(&e) => return Err(e),
+            Err(e) => describe(&e),
+        },
     };
     console.note(&format!("{} is replaced: {problem}", bundle.display()));
-    false
+    Ok(false)
+}
+
+fn other(what: &str) -> String {
+    format!("it was fitted with another {what}")
 }
 
 /// With what differs, if anything does.
-fn same(entry: &Entry, options: &FitOptions, bundle: &Path, manifest: &Manifest) -> Result<(), String> {
+fn same(entry: &Entry, options: &FitOptions, manifest: &Manifest) -> Result<(), String> {
     let Manifest { method, preset, backbone, training, .. } = manifest;
-    let differs = |what: &str| Err(format!("it was fitted with another {what}"));
+    let differs = |what: &str| Err(other(what));
     let expected_preset = options.learning.as_ref().map(|learning| learning.preset.name());
     if *method != entry.method.name() {
         return differs("method");
@@ -69,22 +83,31 @@ fn same(entry: &Entry, options: &FitOptions, bundle: &Path, manifest: &Manifest)
     if training.version != env!("CARGO_PKG_VERSION") {
         return differs("version");
     }
-    if training.dataset != options.dataset
-        || !same_images(options, bundle, training).map_err(|e| e.to_string())?
-    {
+    if training.dataset != options.dataset {
         return differs("set of images");
     }
     Ok(())
 }
 
 /// Whether the images are those that the bundle has learned from, but for the unreadable ones that it left out.
-fn same_images(options: &FitOptions, bundle: &Path, training: &Training) -> gstanomaly::Result<bool> {
-    let Some(learned) = LearnedImages::read(bundle)? else { return Ok(false) };
+fn same_images(
+    options: &FitOptions,
+    bundle: &Path,
+    Manifest { training, files, .. }: &Manifest,
+    console: &mut Console,
+) -> anyhow::Result<bool> {
+    let Some(learned) = LearnedImages::read(bundle, files)? else { return Ok(false) };
     let files = training_images(&options.data)?;
     if files.len() != learned.images().len() + training.skipped {
         return Ok(false);
     }
     // What cannot be read was left out then, too.
-    let there: HashSet<String> = files.iter().filter_map(|file| hash_file(file).ok()).collect();
+    let mut there = HashSet::new();
+    console.stage("looking whether the images are the same", files.len());
+    for file in &files {
+        interrupt::check()?;
+        there.extend(hash_file(file).ok());
+        console.advance();
+    }
     Ok(learned.images().iter().all(|image| there.contains(&image.sha256)))
 }

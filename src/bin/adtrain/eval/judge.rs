@@ -123,13 +123,21 @@ pub fn judge(
 fn check_unseen(tests: &[TestImage], bundle: &Bundle, console: &mut Console) -> anyhow::Result<()> {
     let defects = bundle.manifest().training.branch.iter().flat_map(|branch| &branch.defects);
     let defects: HashMap<&str, &str> = defects.map(|d| (d.sha256.as_str(), d.name.as_str())).collect();
-    let learned = LearnedImages::read(bundle.path())?.unwrap_or_default();
+    // The figures are right without it, too.
+    let learned = LearnedImages::read(bundle.path(), &bundle.manifest().files).unwrap_or_else(|e| {
+        console.note(&format!("whether it has learned from test images cannot be said: {e}"));
+        None
+    });
+    let learned = learned.unwrap_or_default();
     let learned = learned.hashes();
     if defects.is_empty() && learned.is_empty() {
         return Ok(());
     }
     let mut known = 0;
+    console.stage("looking for images that it knows", tests.len());
     for test in tests {
+        interrupt::check()?;
+        console.advance();
         // One that cannot be read is told when it is judged.
         let Ok(hash) = hash_file(&test.path) else { continue };
         if let Some(name) = defects.get(hash.as_str()) {

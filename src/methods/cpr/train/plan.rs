@@ -97,6 +97,11 @@ impl Learning {
         let set = set.iter().map(|(name, text)| (name.clone(), plain(text)));
         own.map(|(name, value)| (name.into(), value)).chain(set).collect()
     }
+
+    /// What to say when the user stops after `steps` steps, which the checkpoint keeps.
+    pub(in crate::methods::cpr) fn paused(&self, steps: usize) -> Error {
+        Error::Paused { checkpoint: self.checkpoint.clone(), steps }
+    }
 }
 
 /// Every number of a training; what a bundle says of it.

@@ -86,14 +86,22 @@ impl Groundwork<'_> {
         if let Some(defects) = defects {
             generator = generator.with_real_defects(defects);
         }
-        let pool = self.pool(&plan, &generator, loader, progress)?;
-        let how = (&plan, self.kind(), self.options.seed);
-        let _kept = KeptMemory::begin();
-        match trainer::learn(&mut learner, &mut losses, &pool, how, progress)? {
-            Ending::Done => {}
-            Ending::Interrupted => {
-                checkpoint::save(&learning.checkpoint, &learner, &losses, &identity)?;
-                return Err(Error::Paused { checkpoint: learning.checkpoint.clone(), steps: losses.len() });
+        if losses.len() < plan.steps {
+            let pool = self.pool(&plan, &generator, loader, progress)?;
+            let how = (&plan, self.kind(), self.options.seed);
+            let _kept = KeptMemory::begin();
+            let ending = trainer::learn(&mut learner, &mut losses, &pool, how, progress)?;
+            let kept = checkpoint::save(&learning.checkpoint, &learner, &losses, &identity);
+            match (ending, kept) {
+                (Ending::Done, Ok(())) => {}
+                // It only would have been of use if something failed later.
+                (Ending::Done, Err(e)) => {
+                    progress.note(&format!("what was learned is kept nowhere yet: {e}"))
+                }
+                (Ending::Interrupted, kept) => {
+                    kept?;
+                    return Err(learning.paused(losses.len()));
+                }
             }
         }
         Ok(Learned {

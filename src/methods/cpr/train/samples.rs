@@ -148,13 +148,17 @@ impl Workshop<'_> {
         let gigabytes = |bytes: u64| bytes as f64 * 1e-9;
         if let Some(free) = free_disk(self.scratch).filter(|&free| free < bytes) {
             let fitting = (0.9 * free as f64 / sample as f64) as usize;
+            let set = |name: &str, count: usize| format!(" --set learning.samples.{name}={}", count.max(1));
+            let fewer = match fitting.checked_sub(references) {
+                Some(queries) if queries > 0 => set("queries", queries),
+                // Every image is a reference at least once.
+                _ => ["images", "references", "queries"].map(|name| set(name, fitting / 2)).concat(),
+            };
             return Err(Error::Fit(format!(
-                "the training samples need {:.1} GB, {:.1} GB are free in {}; try fewer, such as --set \
-                 learning.samples.queries={}",
+                "the training samples need {:.1} GB, {:.1} GB are free in {}; try fewer, such as{fewer}",
                 gigabytes(bytes),
                 gigabytes(free),
                 self.scratch.display(),
-                fitting.saturating_sub(references).max(1)
             )));
         }
         const MUCH: u64 = 1 << 30;
