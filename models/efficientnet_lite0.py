@@ -84,7 +84,7 @@ def main():
         mean=[127, 127, 127],
         std=[128, 128, 128],
         default_layers=["stride8", "stride16"],
-        learned_layers=["stride4", "stride8"],
+        learned_layers=["stride4", "stride8", "stride16"],
         extractor=create_feature_extractor(with_static_padding(network), LAYERS, suppress_diff_warning=True),
         reference=block_outputs(network),
         edit=use_same_padding,

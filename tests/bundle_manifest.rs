@@ -123,9 +123,9 @@ fn missing_fields_are_refused() {
         let Some(object) = parent_value.as_object_mut() else { continue };
         object.remove(name);
         let result = with_text(square(), &manifest.to_string());
-        // Bundles of older versions have no list of images and no settings.
+        // Bundles of older versions have no list of images, no settings and no weights.
         let optional = ["/input/fit", "/files/images.sha256", "/training/settings"];
-        if !optional.iter().any(|it| pointer.starts_with(it)) {
+        if !optional.iter().any(|it| pointer.starts_with(it)) && !pointer.ends_with("/weight") {
             let message = result.expect_err(&pointer).to_string();
             assert!(message.contains(name), "{pointer}: {message}");
         }
@@ -176,6 +176,9 @@ fn parameters_out_of_range_are_refused() {
         ("/params/scales/0/stride", json!(16)),
         ("/params/scales/0/window", json!(2)),
         ("/params/scales/0/window", json!(33)),
+        ("/params/scales/0/weight", json!(0.0)),
+        ("/params/scales/1/weight", json!(1.1)),
+        ("/params/scales/1/weight", json!(-1)),
         ("/params/foreground", json!(true)),
     ] {
         let mut manifest = manifest_of(square());
@@ -205,6 +208,7 @@ fn parameters_at_the_ends_of_their_ranges_work() {
         ("/params/top", json!(1)),
         ("/params/scales/0/window", json!(31)),
         ("/params/scales/1/window", json!(31)),
+        ("/params/scales/0/weight", json!(f64::MIN_POSITIVE)),
         ("/calibration/map", json!({"min": -1e306, "threshold": 0.0, "max": 1e306})),
         ("/calibration/map", json!({"min": 0.0, "threshold": 1e-300, "max": 2e-300})),
     ] {
@@ -216,6 +220,26 @@ fn parameters_at_the_ends_of_their_ranges_work() {
             assert!(score.is_finite(), "{pointer} = {value}: {score}");
         }
     }
+}
+
+#[test]
+fn a_scale_counts_by_its_weight() {
+    let with = |weights: [Value; 2]| {
+        let mut manifest = manifest_of(square());
+        for (scale, weight) in manifest["params"]["scales"].as_array_mut().unwrap().iter_mut().zip(weights) {
+            match weight {
+                Value::Null => _ = scale.as_object_mut().unwrap().remove("weight").unwrap(),
+                weight => scale["weight"] = weight,
+            }
+        }
+        with_text(square(), &manifest.to_string()).unwrap()
+    };
+    let whole = with([json!(1.0), json!(1.0)]);
+    assert_eq!(attempt(square()).unwrap(), whole);
+    assert_eq!(with([Value::Null, Value::Null]), whole);
+    assert_eq!(with([json!(0.5), json!(0.5)]), whole / 2.0);
+    let [finer, coarser] = [with([json!(1.0), json!(1e-9)]), with([json!(1e-9), json!(1.0)])];
+    assert!(finer > 0.0 && finer < whole && coarser > 0.0 && coarser < whole && finer != coarser);
 }
 
 #[test]

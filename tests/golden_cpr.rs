@@ -101,7 +101,7 @@ fn cpr(
 }
 
 fn scale(shape: Shape, window: usize) -> Scale {
-    Scale { stride: 320 / shape.width, channels: shape.channels, window }
+    Scale { stride: 320 / shape.width, channels: shape.channels, window, weight: 1.0 }
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn settings_that_cannot_be() {
     assert!(error.contains("unknown parameter 'sheets'"), "{error}");
     for (setting, value, expected) in [
         ("foreground", "false", "parameter 'foreground' cannot be set"),
-        ("scales", r#"[{"stride":4,"channels":24,"window":3}]"#, "only the windows can be set"),
+        ("scales", r#"[{"stride":4,"channels":24,"window":3}]"#, "only windows and weights can be set"),
     ] {
         let error = fit_method(cpr::fit, "refused", &[(setting, value)], None).unwrap_err().to_string();
         assert!(error.contains(expected), "{setting}={value}: {error}");

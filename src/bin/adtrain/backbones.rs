@@ -4,6 +4,7 @@ use crate::console;
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use gstanomaly::frame::{Fit, InputSpec};
+use gstanomaly::methods::cpr::Params;
 use gstanomaly::network::backbone::{Backbone, Card, folders, user_folder};
 use gstanomaly::network::graph::GraphBuilder;
 use gstanomaly::network::onnx::DataType;
@@ -128,7 +129,7 @@ fn check(backbone: &Backbone) -> anyhow::Result<()> {
         card.name
     );
     backbone.layers::<2>(&[])?;
-    backbone.layers::<2>(&backbone.card.learned_layers)?;
+    backbone.layers_up_to(&backbone.card.learned_layers, Params::MOST_SCALES)?;
     let input = InputSpec {
         width: SIDE,
         height: SIDE,

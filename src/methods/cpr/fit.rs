@@ -48,8 +48,13 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let input = images.input().clone();
     let scales: Vec<Scale> = layers
         .iter()
-        .zip(std::iter::once(Params::FINEST_WINDOW).chain(std::iter::repeat(Params::COARSER_WINDOW)))
-        .map(|(layer, window)| Scale { stride: layer.stride, channels: layer.channels, window })
+        .zip(Params::WINDOWS.into_iter().zip(Params::WEIGHTS))
+        .map(|(layer, (window, weight))| Scale {
+            stride: layer.stride,
+            channels: layer.channels,
+            window,
+            weight,
+        })
         .collect();
     let names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
     let shapes: Vec<Shape> = scales.iter().map(|scale| scale.shape(&input)).collect();
@@ -59,7 +64,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let same = |(set, own): (&Scale, &Scale)| (set.stride, set.channels) == (own.stride, own.channels);
     if draft.scales.len() != scales.len() || !draft.scales.iter().zip(&scales).all(same) {
         return Err(Error::Setting(
-            "parameter 'scales': only the windows can be set, stride and channels are those of the layers (--layers)"
+            "parameter 'scales': only windows and weights can be set, stride and channels are those of the layers (--layers)"
                 .into(),
         ));
     }

@@ -42,7 +42,7 @@ pub struct GlobalParams {
 }
 
 /// A scale of local retrieval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scale {
     /// Pixels of the input per patch.
@@ -51,6 +51,9 @@ pub struct Scale {
     pub channels: usize,
     /// Side of the search window in patches, odd.
     pub window: usize,
+    /// What its distances count in the map; the paper adds those of two scales as they are.
+    #[serde(default = "Scale::whole")]
+    pub weight: f64,
 }
 
 impl Default for GlobalParams {
@@ -66,12 +69,12 @@ impl Params {
     pub(super) const DECIDED: [&str; 2] = ["references", "foreground"];
     /// K of the paper.
     pub const NEIGHBOURS: usize = 10;
-    /// Side of the search window on the finest scale.
-    pub const FINEST_WINDOW: usize = 3;
-    /// Side of the search window on the coarser scales.
-    pub const COARSER_WINDOW: usize = 1;
     /// Scales at most.
     pub const MOST_SCALES: usize = 4;
+    /// Sides of the search windows, finest scale first.
+    pub const WINDOWS: [usize; Self::MOST_SCALES] = [3, 1, 1, 1];
+    /// Weights of the scales, finest first. The paper adds two. Those beyond see what is larger, and draw it less sharply.
+    pub const WEIGHTS: [f64; Self::MOST_SCALES] = [1.0, 1.0, 0.5, 0.5];
 
     /// The paper's values for `references` images and the given scales.
     pub fn new(references: usize, scales: Vec<Scale>, foreground: bool) -> Self {
@@ -127,6 +130,12 @@ impl Params {
             if scale.window.is_multiple_of(2) {
                 return Err(format!("scales[{i}].window must be odd, found {}", scale.window));
             }
+            if !(scale.weight > 0.0 && scale.weight <= 1.0) {
+                return Err(format!(
+                    "scales[{i}].weight must be above 0 and at most 1, found {}",
+                    scale.weight
+                ));
+            }
             if !(input.width as usize).is_multiple_of(scale.stride)
                 || !(input.height as usize).is_multiple_of(scale.stride)
             {
@@ -141,6 +150,11 @@ impl Params {
 }
 
 impl Scale {
+    /// The weight of a scale whose bundle does not name one.
+    fn whole() -> f64 {
+        1.0
+    }
+
     /// The feature map's shape for an input.
     pub fn shape(&self, input: &InputSpec) -> Shape {
         Shape {

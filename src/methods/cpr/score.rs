@@ -19,6 +19,8 @@ pub(super) struct CprScore {
     top: usize,
     /// Coarser scales to the finest.
     refine: Vec<Bilinear>,
+    /// What each scale counts.
+    weights: Vec<f32>,
     /// The finest scale to the input.
     widen: Bilinear,
     blur: Gaussian,
@@ -39,6 +41,7 @@ impl CprScore {
             width: cpr.input.1,
             top: cpr.params.top,
             refine: shapes[1..].iter().map(|&shape| Bilinear::new(shape, shapes[0])).collect(),
+            weights: cpr.params.scales.iter().map(|scale| scale.weight as f32).collect(),
             widen: Bilinear::new(shapes[0], cpr.input),
             blur: Gaussian::new(cpr.params.blur_side, cpr.params.blur_sigma),
             sum: vec![0.0; places],
@@ -57,10 +60,13 @@ impl Score for CprScore {
         if !found.eq(self.shapes.iter().copied()) {
             return Err(Error::Features("the distances are not those of this CPR bundle".into()));
         }
-        self.sum.copy_from_slice(&retrieved.distances[0].values);
-        for (map, refine) in retrieved.distances[1..].iter().zip(&self.refine) {
+        self.sum.fill(0.0);
+        add(self.weights[0], &retrieved.distances[0].values, &mut self.sum);
+        for ((map, refine), &weight) in
+            retrieved.distances[1..].iter().zip(&self.refine).zip(&self.weights[1..])
+        {
             refine.fill_rows(&[&map.values], 0, &mut self.refined);
-            add(&self.refined, &mut self.sum);
+            add(weight, &self.refined, &mut self.sum);
         }
         let pixels = self.pixels;
         let mut map = self.maps.take(|| vec![0.0; pixels]);
@@ -88,9 +94,9 @@ impl Score for CprScore {
 const ROWS: usize = 20;
 
 wide! {
-    fn add(from: &[f32], to: &mut [f32]) {
+    fn add(weight: f32, from: &[f32], to: &mut [f32]) {
         for (to, from) in to.iter_mut().zip(from) {
-            *to += from;
+            *to += weight * from;
         }
     }
 }
