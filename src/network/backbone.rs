@@ -26,7 +26,7 @@ pub struct Card {
     pub layers: Vec<Layer>,
     /// The two layers that are used unless the user says otherwise.
     pub default_layers: Vec<String>,
-    /// The two that are used under a learned branch; none: the default ones.
+    /// Those that are used under a learned branch, up to four; none: the default ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub learned_layers: Vec<String>,
 }
