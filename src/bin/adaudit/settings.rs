@@ -3,9 +3,8 @@
 use anyhow::{Context, bail};
 use gstanomaly::Error;
 use gstanomaly::evaluate::{UNFINISHED, write_atomically};
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -140,13 +139,14 @@ impl Folder {
     /// If the folder cannot be written to.
     pub fn lock(&self) -> anyhow::Result<Lock> {
         let file = lock_file(&self.0)?;
-        let failed = |e: rustix::io::Errno| Error::io(self.0.join(LOCK), e.into());
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+        let failed = |e| Error::io(self.0.join(LOCK), e);
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
                 eprintln!("adaudit: {}: waiting for another adaudit to write its report", self.0.display());
-                flock(&file, FlockOperation::LockExclusive).map_err(failed)?;
+                file.lock().map_err(failed)?;
             }
-            done => done.map_err(failed)?,
+            Err(TryLockError::Error(e)) => return Err(failed(e).into()),
+            Ok(()) => {}
         }
         remove_unfinished(&self.0)?;
         Ok(Lock(file))
@@ -159,13 +159,13 @@ impl Folder {
 /// If the folder cannot be written to.
 pub fn reserve(folder: &Path) -> anyhow::Result<Option<Lock>> {
     let file = lock_file(folder)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match file.try_lock() {
         Ok(()) => {
             remove_unfinished(folder)?;
             Ok(Some(Lock(file)))
         }
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(e) => Err(Error::io(folder.join(LOCK), e.into()).into()),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) => Err(Error::io(folder.join(LOCK), e).into()),
     }
 }
 

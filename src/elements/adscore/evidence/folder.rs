@@ -4,9 +4,8 @@
 
 use super::ENDS;
 use crate::error::{Error, Result};
-use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -156,18 +155,18 @@ fn lock(path: &Path) -> Result<File> {
         .map_err(|e| Error::io(path, e))?;
     let start = Instant::now();
     loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) if start.elapsed() < LOCK_PATIENCE => {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {
                 std::thread::sleep(Duration::from_millis(10));
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(TryLockError::WouldBlock) => {
                 return Err(Error::file(
                     path,
                     "another adscore writes here, or has just stopped and is not done with it; give each a folder of its own",
                 ));
             }
             // Some network file systems have no locks, and their folders are good enough all the same.
-            _ => return Ok(file),
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
         }
     }
 }
