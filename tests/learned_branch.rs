@@ -10,13 +10,13 @@ use gstanomaly::bundle::{BANK, GRAPH, MANIFEST};
 use gstanomaly::frame::{InputSpec, Picture, Preprocessor};
 use gstanomaly::methods::cpr;
 use gstanomaly::methods::cpr::train::{
-    Learner, Learning, LossParams, MapShape, OptimiserParams, Pairs, RawMaps, ScaleShape, Weights, evaluate,
-    export,
+    Learner, Learning, LossParams, MapShape, OptimiserParams, Pairs, RawMaps, Resume, ScaleShape, Weights,
+    evaluate, export,
 };
 use gstanomaly::network::graph::GraphBuilder;
 use gstanomaly::network::onnx::DataType;
 use gstanomaly::network::{Device, Network, OutputSpec};
-use product::{FitOptions, Quiet, Stages, options, quick_learning, scratch};
+use product::{FitOptions, Foreground, Quiet, Stages, options, quick_learning, scratch};
 
 /// The graph's input, an image, stands in for raw features: three channels at full size.
 const SCALES: [ScaleShape; 1] = [ScaleShape { inputs: 3, outputs: 7 }];
@@ -117,28 +117,61 @@ fn learning_goes_on_where_it_stopped() {
 fn what_was_learned_is_kept_until_it_is_in_a_bundle() {
     let folder = scratch();
     let [whole, late] = ["whole", "late"].map(|name| folder.path().join(name));
-    let fitting = |learning| FitOptions { learning: Some(learning), ..options("kept", (128, 96)) };
-    cpr::fit(&fitting(quick_learning(&whole)), &whole, &mut Quiet).unwrap();
+    let fitting = |learning| FitOptions {
+        learning: Some(learning),
+        foreground: Foreground::On,
+        ..options("kept", (128, 96))
+    };
+    let mut stages = Vec::new();
+    let mut progress = Stages::new(|stage| {
+        stages.push(stage.to_owned());
+        false
+    });
+    let manifest = cpr::fit(&fitting(quick_learning(&whole)), &whole, &mut progress).unwrap();
+    let learning_stages = ["making training samples", "learning"];
+    assert!(learning_stages.iter().all(|name| stages.iter().any(|stage| stage == name)), "{stages:?}");
+    let scales = manifest.params["scales"].as_array().unwrap();
+    let of = |name: &str| scales.iter().map(|scale| scale[name].as_f64().unwrap()).collect::<Vec<_>>();
+    assert_eq!((of("stride"), of("weight")), (vec![4.0, 8.0, 16.0], vec![1.0, 1.0, 0.5]));
+    assert_eq!(of("channels"), [16.0; 3]);
 
-    let learning = quick_learning(&late);
-    let checkpoint = learning.checkpoint.clone();
+    let late_learning = quick_learning(&late);
+    let checkpoint = late_learning.checkpoint.clone();
     let mut progress = Stages::new(|stage| stage == "filling the bank");
-    let stopped = cpr::fit(&fitting(learning.clone()), &late, &mut progress).unwrap_err();
+    let stopped = cpr::fit(&fitting(late_learning.clone()), &late, &mut progress).unwrap_err();
     assert!(
         matches!(&stopped, Error::Paused { checkpoint: kept, steps: 2 } if *kept == checkpoint),
         "{stopped}"
     );
     assert!(checkpoint.exists() && !late.exists());
 
+    // What is kept is of these images as they are, and of this kind of product.
+    let going_on = Learning { resume: Resume::GoOn, ..late_learning };
+    let other = FitOptions { foreground: Foreground::Off, ..fitting(going_on.clone()) };
+    let refused = cpr::fit(&other, &late, &mut Quiet).unwrap_err().to_string();
+    assert!(refused.contains("another training: kind"), "{refused}");
+
     let mut learned_again = false;
     let mut progress = Stages::new(|stage| {
-        learned_again |= stage == "making training samples" || stage == "learning";
+        learned_again |= learning_stages.contains(&stage);
         false
     });
-    cpr::fit(&fitting(Learning { resume: true, ..learning }), &late, &mut progress).unwrap();
+    cpr::fit(&fitting(going_on.clone()), &late, &mut progress).unwrap();
     assert!(!learned_again && !checkpoint.exists());
     for file in [BANK, GRAPH, MANIFEST] {
         let [one, other] = [&whole, &late].map(|bundle| std::fs::read(bundle.join(file)).unwrap());
         assert!(one == other, "{file}");
     }
+
+    // A training that ended because its time was up has ended, too.
+    let timed = |resume| Learning { steps: Some(100_000), minutes: Some(1e-4), resume, ..going_on.clone() };
+    let mut progress = Stages::new(|stage| stage == "filling the bank");
+    cpr::fit(&fitting(timed(Resume::IfPossible)), &late, &mut progress).unwrap_err();
+    let mut learned_again = false;
+    let mut progress = Stages::new(|stage| {
+        learned_again |= learning_stages.contains(&stage);
+        false
+    });
+    cpr::fit(&fitting(timed(Resume::GoOn)), &late, &mut progress).unwrap();
+    assert!(!learned_again && !checkpoint.exists());
 }

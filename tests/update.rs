@@ -418,7 +418,7 @@ fn a_bundle_that_cannot_take_its_place_is_kept() {
     std::fs::write(target.join("thesis.txt"), "the only copy").unwrap();
     let error = staging.commit(read_manifest(square()).unwrap(), None).unwrap_err().to_string();
     assert!(error.contains("is not a bundle"), "{error}");
-    let (_, kept) = error.split_once("complete in ").expect(&error);
+    let (kept, _) = error.split_once(": the new bundle is complete here").expect(&error);
     Bundle::open(Path::new(kept)).unwrap().verify_hashes().unwrap();
     assert!(target.join("thesis.txt").exists());
 }

@@ -1,6 +1,6 @@
 //! One change of a bundle at a time: of two that read it at once and write it back, the second would undo the first.
 
-use super::{Version, read_manifest};
+use super::{ATTEMPTS, Version, read_manifest};
 use crate::error::{Error, Result};
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ pub struct Exclusive {
     /// What was there when it was locked; none if files were missing.
     version: Option<Version>,
     /// Open is locked.
-    _folder: File,
+    folder: File,
 }
 
 impl Exclusive {
@@ -28,7 +28,7 @@ impl Exclusive {
             read_manifest(path)?;
         }
         let place = place(path)?;
-        loop {
+        for _ in 0..ATTEMPTS {
             let folder = File::open(&place).map_err(|e| Error::io(&place, e))?;
             match folder.try_lock() {
                 Ok(()) => {}
@@ -47,9 +47,15 @@ impl Exclusive {
             let (locked, there) =
                 (locked.map_err(|e| Error::io(&place, e))?, there.map_err(|e| Error::io(&place, e))?);
             if (locked.dev(), locked.ino()) == (there.dev(), there.ino()) {
-                return Ok(Self { place, version, _folder: folder });
+                return Ok(Self { place, version, folder });
             }
         }
+        Err(Error::file(&place, "is replaced again and again; try again later"))
+    }
+
+    /// The folder that was locked, wherever it is by now.
+    pub(super) fn folder(&self) -> &File {
+        &self.folder
     }
 
     /// The folder of the bundle itself, where links to it lead.
@@ -61,7 +67,7 @@ impl Exclusive {
     ///
     /// # Errors
     /// If it has been replaced.
-    pub fn check_unchanged(&self) -> Result<()> {
+    pub(super) fn check_unchanged(&self) -> Result<()> {
         match Version::of(&self.place).ok() == self.version {
             true => Ok(()),
             false => Err(Error::file(

@@ -4,7 +4,7 @@ use super::{
     BANK, Bundle, Exclusive, FileInfo, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, hash_file, place,
 };
 use crate::error::{Error, Result};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, openat, renameat, renameat_with, unlinkat};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::BTreeMap;
@@ -126,8 +126,10 @@ impl<'a> Staging<'a> {
             Ok(()) => drop(folder),
             // It may have taken hours.
             Err(e) => {
-                let kept = folder.keep();
-                return Err(Error::Fit(format!("{e}; the new bundle is complete in {}", kept.display())));
+                let problem = format!(
+                    "the new bundle is complete here, but could not take its place: {e}; move it there"
+                );
+                return Err(Error::file(folder.keep(), problem));
             }
         }
         sync(&parent(target))?;
@@ -135,20 +137,30 @@ impl<'a> Staging<'a> {
     }
 }
 
-/// Replaces only the manifest of a bundle, in one step; for a new calibration.
+/// Replaces only the manifest of a bundle, in one step; for a new calibration. If another bundle takes its place meanwhile, that one is
+/// not touched.
 ///
 /// # Errors
-/// If it cannot be written; the old manifest stays.
-pub fn save_manifest(path: &Path, manifest: &Manifest) -> Result<()> {
-    let file = path.join(MANIFEST);
-    let mut staging =
-        tempfile::Builder::new().prefix(".manifest-").tempfile_in(path).map_err(|e| Error::io(path, e))?;
-    let written = staging.write_all(&text(manifest)?).and_then(|()| staging.as_file().sync_all());
-    written.map_err(|e| Error::io(&file, e))?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    staging.as_file().set_permissions(mode).map_err(|e| Error::io(&file, e))?;
-    staging.persist(&file).map_err(|e| Error::io(&file, e.error))?;
-    sync(path)
+/// If the bundle has been replaced before, or the manifest cannot be written; the old one stays.
+pub fn save_manifest(bundle: &Exclusive, manifest: &Manifest) -> Result<()> {
+    bundle.check_unchanged()?;
+    let file = bundle.place().join(MANIFEST);
+    let (folder, text) = (bundle.folder(), text(manifest)?);
+    let unfinished = format!(".manifest-{}", std::process::id());
+    let replaced = || -> std::io::Result<()> {
+        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut new = File::from(openat(folder, &unfinished, flags, Mode::from_raw_mode(0o600))?);
+        new.write_all(&text)?;
+        // As the other files of a bundle.
+        new.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        new.sync_all()?;
+        renameat(folder, &unfinished, folder, MANIFEST)?;
+        folder.sync_all()
+    };
+    replaced().map_err(|e| {
+        let _ = unlinkat(folder, &unfinished, AtFlags::empty());
+        Error::io(file, e)
+    })
 }
 
 fn text(manifest: &Manifest) -> Result<Vec<u8>> {
@@ -206,9 +218,15 @@ fn replace(new: &Path, target: &Path) -> Result<()> {
 fn replace_in_two_steps(new: &Path, target: &Path) -> std::io::Result<()> {
     let old = tempfile::Builder::new().prefix(".old-bundle-").tempdir_in(parent(target))?;
     std::fs::rename(target, old.path())?;
-    std::fs::rename(new, target).inspect_err(|_| {
-        let _ = std::fs::rename(old.path(), target);
-    })
+    let Err(problem) = std::fs::rename(new, target) else { return Ok(()) };
+    match std::fs::rename(old.path(), target) {
+        Ok(()) => Err(problem),
+        // The only one that there is.
+        Err(_) => {
+            let kept = old.keep();
+            Err(std::io::Error::other(format!("{problem}; the old bundle is in {}", kept.display())))
+        }
+    }
 }
 
 fn sync(path: &Path) -> Result<()> {

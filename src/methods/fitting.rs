@@ -125,6 +125,12 @@ impl FitOptions {
     pub fn settings(&self) -> BTreeMap<String, Value> {
         let mut layers = self.layers.clone();
         layers.sort();
+        // A card that names others now asks for something else.
+        let card = &self.backbone.card;
+        let layers = match layers.is_empty() {
+            true => json!({ "default": card.default_layers, "learned": card.learned_layers }),
+            false => json!(layers),
+        };
         let size = match self.size {
             InputSize::Auto => "auto".into(),
             InputSize::Fixed(width, height) => format!("{width}x{height}"),
@@ -133,7 +139,7 @@ impl FitOptions {
             ("size", json!(size)),
             ("fit", json!(self.fit)),
             ("foreground", json!(self.foreground)),
-            ("layers", json!(layers)),
+            ("layers", layers),
         ];
         let set = self.set.iter().map(|(name, text)| (name.clone(), plain(text)));
         let learning = self.learning.iter().flat_map(Learning::settings);

@@ -115,10 +115,10 @@ fn a_disk_too_small_for_the_training_samples_is_named() {
     assert!(complaint.contains("adtrain: models: ") && complaint.contains("too large"), "{complaint}");
     assert!(shop.entries("models").is_empty());
 
-    // Ten millions of 1.7 MB.
+    // Ten millions of 2.1 MB.
     let many = "--size 640x640 --steps 10000000 --set learning.samples.queries=10000000";
     shop.fails(&format!("fit --data good --out models/b --preset faster {many}")).says(&[
-        "training samples need 17408.5 GB",
+        "training samples need 20992.6 GB",
         "free in models",
         "--set learning.samples.queries=",
     ]);

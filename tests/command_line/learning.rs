@@ -105,7 +105,7 @@ fn what_cannot_be_learned_from_is_an_error() {
     fit("--data few --textures none").says(&["none", "no such folder"]);
     fit("--data few --batch 0").says(&["batch must be 1 to"]);
     fit("--data few --lr 0").says(&["learning rate must be above 0"]);
-    fit("--data few --resume").says(&["b.checkpoint", "no interrupted training"]);
+    fit("--data few --resume").says(&["b.checkpoint", "no training to go on with"]);
     fit("--data few --lr 1e30 --steps 40 --batch 2 --foreground off").says(&["diverged", "--lr"]);
     for option in ["--batch 2", "--lr 0.1", "--minutes 1", "--textures t", "--defects d", "--resume"] {
         shop.refuses(&format!("fit --data few --out b {option}"))

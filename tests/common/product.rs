@@ -179,7 +179,7 @@ mod fitting {
     use gstanomaly::bundle::Manifest;
     use gstanomaly::frame::Fit;
     use gstanomaly::methods::cpr;
-    use gstanomaly::methods::cpr::train::{Learning, Preset};
+    use gstanomaly::methods::cpr::train::{Learning, Preset, Resume};
     pub use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress, UpdateOptions};
     use gstanomaly::network::Device;
     use gstanomaly::network::backbone::Backbone;
@@ -250,7 +250,7 @@ mod fitting {
             textures: None,
             defects: None,
             checkpoint: out.with_extension("checkpoint"),
-            resume: false,
+            resume: Resume::Anew,
         }
     }
 

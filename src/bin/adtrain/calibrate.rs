@@ -76,8 +76,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         })?;
     let mut manifest = cascade.bundle().manifest().clone();
     let before = std::mem::replace(&mut manifest.calibration, calibration);
-    alone.check_unchanged()?;
-    save_manifest(alone.place(), &manifest)?;
+    save_manifest(&alone, &manifest)?;
     console::print(&describe(&before, &manifest.calibration, &scores, arguments.json))
 }
 

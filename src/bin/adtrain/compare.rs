@@ -16,6 +16,7 @@ use entry::{Entries, Entry};
 use gstanomaly::bundle::{BANK, Manifest};
 use gstanomaly::dataset::{GOOD, TestImage, test_images, training_images};
 use gstanomaly::evaluate::{ComparedMethod, Comparison, MethodFigures, PixelFigures};
+use gstanomaly::methods::cpr::train::Resume;
 use gstanomaly::methods::fitting::{FitOptions, InputSize, Progress};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::{Value, json};
@@ -235,7 +236,7 @@ fn options(arguments: &Arguments, entry: &Entry, bundle: &Path) -> anyhow::Resul
     let common = arguments.set.iter().filter(|(method, _)| *method == entry.method);
     let (branch, set) = learning::split(common.map(|(_, setting)| setting).chain(&entry.set).cloned());
     let learning = entry.preset.learning(bundle).map(|mut learning| {
-        learning.resume = arguments.resume && learning.checkpoint.exists();
+        learning.resume = if arguments.resume { Resume::IfPossible } else { Resume::Anew };
         learning.set = branch.clone();
         learning
     });

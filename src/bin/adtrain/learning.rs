@@ -2,7 +2,7 @@
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
-use gstanomaly::methods::cpr::train::{Learning, Preset};
+use gstanomaly::methods::cpr::train::{Learning, Preset, Resume};
 use std::path::{Path, PathBuf};
 
 /// What the patches are compared by.
@@ -52,7 +52,7 @@ impl PresetArgument {
             textures: None,
             defects: None,
             checkpoint: checkpoint(out),
-            resume: false,
+            resume: Resume::Anew,
         })
     }
 }
@@ -84,7 +84,7 @@ pub struct LearningArguments {
     /// them; 'adtrain eval' refuses these images as test images
     #[arg(long, value_name = "DIR")]
     defects: Option<PathBuf>,
-    /// Go on with a training that was interrupted
+    /// Go on with what was learned by a fit that was interrupted or failed
     #[arg(long)]
     resume: bool,
 }
@@ -104,7 +104,7 @@ impl LearningArguments {
             set,
             textures: self.textures.clone(),
             defects: self.defects.clone(),
-            resume: self.resume,
+            resume: if self.resume { Resume::GoOn } else { Resume::Anew },
             ..learning
         })
     }

@@ -45,6 +45,16 @@ pub enum ProductKind {
     Texture,
 }
 
+impl ProductKind {
+    /// Its name in a bundle.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Object => "object",
+            Self::Texture => "texture",
+        }
+    }
+}
+
 /// What a synthetic defect shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {

@@ -63,10 +63,10 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let draft = options.apply(Params::new(images.len(), scales.clone(), false), &Params::DECIDED)?;
     let same = |(set, own): (&Scale, &Scale)| (set.stride, set.channels) == (own.stride, own.channels);
     if draft.scales.len() != scales.len() || !draft.scales.iter().zip(&scales).all(same) {
-        return Err(Error::Setting(
-            "parameter 'scales': only windows and weights can be set, stride and channels are those of the layers (--layers)"
-                .into(),
-        ));
+        return Err(Error::Setting(format!(
+            "parameter 'scales': only windows and weights can be set, stride and channels are those of the layers (--layers): {}",
+            serde_json::to_string(&scales).unwrap_or_default()
+        )));
     }
     // Of few images all are neighbours, which is said when it is known how many can be read.
     let possible = Params { neighbours: draft.neighbours.min(images.len()), ..draft.clone() };
@@ -88,20 +88,19 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     drop(samples);
     at_least_two(images.len())?;
     let learned = learn(options, &images, &layers, &centres, head.as_ref(), &possible, progress)?;
-    let steps = learned.as_ref().map(|learned| learned.steps);
+    let kept = learned.as_ref().filter(|learned| learned.kept).map(|learned| learned.steps);
     let known = Known { names, shapes, centres, head, draft };
     let filled = known.fill(options, learned, images, staging, progress);
-    let Some((learning, steps)) = options.learning.as_ref().zip(steps) else { return filled };
-    let kept = learning.checkpoint.exists();
-    match filled {
+    let Some(learning) = &options.learning else { return filled };
+    match (&filled, kept) {
         // What was learned is in the bundle.
-        Ok(_) => _ = std::fs::remove_file(&learning.checkpoint),
-        Err(Error::Interrupted) if kept => return Err(learning.paused(steps)),
-        Err(_) if kept => progress.note(&format!(
+        (Ok(_), _) => _ = std::fs::remove_file(&learning.checkpoint),
+        (Err(Error::Interrupted), Some(steps)) => return Err(learning.paused(steps)),
+        (Err(_), Some(_)) => progress.note(&format!(
             "what was learned is kept in {}; the same command with --resume goes on with it",
             learning.checkpoint.display()
         )),
-        Err(_) => {}
+        (Err(_), None) => {}
     }
     filled
 }
@@ -199,8 +198,8 @@ fn learn(
     progress: &mut dyn Progress,
 ) -> Result<Option<Learned>> {
     let Some(learning) = &options.learning else { return Ok(None) };
-    let (paths, input) = (images.paths(), images.input());
-    let groundwork = Groundwork { options, paths, input, layers, centres, foreground, params };
+    let (paths, hashes, input) = (images.paths(), &images.hashes(), images.input());
+    let groundwork = Groundwork { options, paths, hashes, input, layers, centres, foreground, params };
     groundwork.learn(learning, progress).map(Some)
 }
 

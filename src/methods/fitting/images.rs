@@ -120,6 +120,11 @@ impl ImageSet {
         &self.paths
     }
 
+    /// SHA-256 of the images of the last pass.
+    pub fn hashes(&self) -> Vec<&str> {
+        self.read.iter().map(|image| image.sha256.as_str()).collect()
+    }
+
     /// Whether no image is left.
     pub fn is_empty(&self) -> bool {
         self.paths.is_empty()

@@ -1,4 +1,4 @@
-//! An interrupted training on disk: weights, the optimiser's memory, the losses so far, and what it is a training of.
+//! A training on disk that is in no bundle yet: weights, the optimiser's memory, the losses so far, and what it is a training of.
 
 use super::optimiser::{Learner, Moments};
 use super::{Losses, ScaleShape, Weights};
@@ -12,16 +12,39 @@ use std::path::Path;
 /// Keys of the metadata.
 const IDENTITY: &str = "identity";
 const LOSSES: &str = "losses";
+const ENDED: &str = "ended";
 /// Prefixes of the tensors' names.
 const WEIGHTS: &str = "weights";
 const FIRST: &str = "first";
 const SECOND: &str = "second";
 
-/// Writes a training to `path`, all of it or nothing; `identity` says what must be the same to go on with it.
+/// What must be the same to go on with a training, and to take one that has ended as it is.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub identity: Value,
+    /// How long it was to last.
+    pub length: Value,
+}
+
+/// What a checkpoint says beside the weights.
+#[derive(Debug, PartialEq)]
+pub(super) struct Progressed {
+    pub losses: Vec<Losses>,
+    /// It has lasted as long as it was to, by steps or by time.
+    pub ended: bool,
+}
+
+/// Writes a training to `path`, all of it or nothing; it has `ended`, or it was interrupted.
 ///
 /// # Errors
 /// If it cannot be written.
-pub(super) fn save(path: &Path, learner: &Learner, losses: &[Losses], identity: &Value) -> Result<()> {
+pub(super) fn save(
+    path: &Path,
+    learner: &Learner,
+    losses: &[Losses],
+    terms: &Terms,
+    ended: bool,
+) -> Result<()> {
     let moments = learner.moments();
     let mut tensors: BTreeMap<String, (Vec<usize>, &[f32])> = BTreeMap::new();
     for (name, values) in learner.weights().iter() {
@@ -40,7 +63,11 @@ pub(super) fn save(path: &Path, learner: &Learner, losses: &[Losses], identity: 
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|e| bad(&e))?;
     let losses = serde_json::to_string(losses).map_err(|e| bad(&e))?;
-    let metadata = HashMap::from([(IDENTITY.into(), identity.to_string()), (LOSSES.into(), losses)]);
+    let mut metadata =
+        HashMap::from([(IDENTITY.into(), terms.identity.to_string()), (LOSSES.into(), losses)]);
+    if ended {
+        metadata.insert(ENDED.into(), terms.length.to_string());
+    }
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| bad(&e))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
@@ -53,19 +80,19 @@ pub(super) fn save(path: &Path, learner: &Learner, losses: &[Losses], identity: 
     Ok(())
 }
 
-/// Brings `learner` to where the training in `path` stopped; returns the losses up to there.
+/// Brings `learner` to where the training in `path` stopped.
 ///
 /// # Errors
-/// If there is none, it is damaged, or it is a training of something else than `identity`.
+/// If there is none, it is damaged, or it is another training than that of `terms`; then `learner` stays as it is.
 pub(super) fn load(
     path: &Path,
     learner: &mut Learner,
     scales: &[ScaleShape],
-    identity: &Value,
-) -> Result<Vec<Losses>> {
+    terms: &Terms,
+) -> Result<Progressed> {
     let bytes = std::fs::read(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {
-            Error::file(path, "no such checkpoint: there is no interrupted training to resume")
+            Error::file(path, "no such checkpoint: there is no training to go on with")
         }
         _ => Error::io(path, e),
     })?;
@@ -76,7 +103,7 @@ pub(super) fn load(
     let found: Value = serde_json::from_str(entry(IDENTITY)?).map_err(|e| damaged(&e))?;
     let losses: Vec<Losses> = serde_json::from_str(entry(LOSSES)?).map_err(|e| damaged(&e))?;
     // What was written and read again may differ in a number's last digit, so that both have to be.
-    let expected = serde_json::from_str(&identity.to_string()).map_err(|e| damaged(&e))?;
+    let expected = serde_json::from_str(&terms.identity.to_string()).map_err(|e| damaged(&e))?;
     let other = differences(&found, &expected);
     if !other.is_empty() {
         let problem = format!(
@@ -104,7 +131,9 @@ pub(super) fn load(
         moments.insert(name.to_owned(), Moments { first, second });
     }
     learner.restore(losses.len(), weights, &moments);
-    Ok(losses)
+    let length = terms.length.to_string();
+    let ended = metadata.get(ENDED) == Some(&length);
+    Ok(Progressed { losses, ended })
 }
 
 /// The names of the fields in which two objects differ.
@@ -135,26 +164,36 @@ mod tests {
         learner
     }
 
+    fn terms(identity: Value) -> Terms {
+        Terms { identity, length: json!([1, null]) }
+    }
+
     #[test]
     fn a_training_can_be_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, identity) = (
-            folder.path().join("a.checkpoint"),
-            json!({"seed": 1, "batch": 2, "margin": 0.8f32, "rate": 1e-3}),
-        );
-        let losses = [Losses { positive: 0.5, negative: 0.25 }];
-        save(&path, &learner(), &losses, &identity).unwrap();
+        let path = folder.path().join("a.checkpoint");
+        let mut terms = terms(json!({"seed": 1, "batch": 2, "margin": 0.8f32, "rate": 1e-3}));
+        let losses = vec![Losses { positive: 0.5, negative: 0.25 }];
+        save(&path, &learner(), &losses, &terms, false).unwrap();
         let mut other = Learner::new(
             SCALES.into(),
             Weights::initial(&SCALES, 9),
             LossParams::default(),
             &OptimiserParams::default(),
         );
-        assert_eq!(load(&path, &mut other, &SCALES, &identity).unwrap(), losses);
+        let read = load(&path, &mut other, &SCALES, &terms).unwrap();
+        assert_eq!(read, Progressed { losses: losses.clone(), ended: false });
         assert_eq!((other.steps(), other.weights()), (1, learner().weights()));
         assert_eq!(other.moments(), learner().moments());
-        let foreign = json!({"seed": 2, "batch": 2, "margin": 0.8f32, "rate": 1e-3});
-        let message = load(&path, &mut other, &SCALES, &foreign).unwrap_err().to_string();
+
+        // Who wants more has not seen the end of it.
+        save(&path, &learner(), &losses, &terms, true).unwrap();
+        assert!(load(&path, &mut other, &SCALES, &terms).unwrap().ended);
+        terms.length = json!([2, null]);
+        assert!(!load(&path, &mut other, &SCALES, &terms).unwrap().ended);
+
+        terms.identity["seed"] = json!(2);
+        let message = load(&path, &mut other, &SCALES, &terms).unwrap_err().to_string();
         assert!(message.contains("another training: seed differ"), "{message}");
     }
 
@@ -162,12 +201,12 @@ mod tests {
     fn what_is_no_checkpoint_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.checkpoint");
-        let mut learner = learner();
-        let mut message = || load(&path, &mut learner, &SCALES, &json!({})).unwrap_err().to_string();
-        assert!(message().contains("no interrupted training"));
+        let (mut learner, terms) = (learner(), terms(json!({})));
+        let mut message = || load(&path, &mut learner, &SCALES, &terms).unwrap_err().to_string();
+        assert!(message().contains("no training to go on with"));
         std::fs::write(&path, "something else").unwrap();
         assert!(message().contains("not a usable checkpoint"));
-        let full = save(Path::new("/dev/full/x"), &learner, &[], &json!({})).unwrap_err().to_string();
+        let full = save(Path::new("/dev/full/x"), &learner, &[], &terms, true).unwrap_err().to_string();
         assert!(full.contains("/dev/full"), "{full}");
     }
 }

@@ -22,7 +22,7 @@ pub use loss::{LossParams, Losses, Pairs, Point, remote_weights};
 pub use memory::KeptMemory;
 pub use optimiser::{Gradients, Learner, Moments, OptimiserParams, training_features};
 pub use pairs::PairParams;
-pub use plan::{Learning, Plan, Preset};
+pub use plan::{Learning, Plan, Preset, Resume};
 pub(super) use run::{Groundwork, Learned};
 pub use samples::SampleParams;
 pub use weights::{Values, Weights};

@@ -75,10 +75,21 @@ pub struct Learning {
     pub textures: Option<PathBuf>,
     /// Real defective images with masks to learn from, too.
     pub defects: Option<PathBuf>,
-    /// Where an interrupted training is kept.
+    /// Where what was learned is kept until it is in a bundle.
     pub checkpoint: PathBuf,
-    /// Go on with the training kept there.
-    pub resume: bool,
+    /// What to do with what is kept there.
+    pub resume: Resume,
+}
+
+/// What to do with what an earlier fit has learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Learn from the beginning.
+    Anew,
+    /// Go on with it; an error if that cannot be.
+    GoOn,
+    /// Go on with it if it is of the same training.
+    IfPossible,
 }
 
 impl Learning {
@@ -190,7 +201,7 @@ mod tests {
             textures: None,
             defects: None,
             checkpoint: PathBuf::new(),
-            resume: false,
+            resume: Resume::Anew,
         }
     }
 

@@ -1,10 +1,11 @@
 //! A training from start to end: samples, loop, checkpoint, and what the bundle says of it.
 
+use super::checkpoint::{self, Progressed, Terms};
 use super::memory::KeptMemory;
-use super::plan::{Learning, Plan};
+use super::plan::{Learning, Plan, Resume};
 use super::samples::{Pool, Workshop, choose};
 use super::trainer::{self, Ending};
-use super::{Learner, Losses, ScaleShape, Weights, checkpoint};
+use super::{Learner, Losses, ScaleShape, Weights};
 use crate::bundle::{BranchTraining, CurvePoint, UsedDefect, hash_file};
 use crate::dataset::defect_images;
 use crate::dataset::synthetic::{PictureLoader, ProductKind, RealDefects, SyntheticDefects, texture_source};
@@ -28,6 +29,8 @@ const WEIGHTS_SEED: u64 = 0x10ca1;
 pub(in crate::methods::cpr) struct Groundwork<'a> {
     pub options: &'a FitOptions,
     pub paths: &'a [PathBuf],
+    /// SHA-256 of the images.
+    pub hashes: &'a [&'a str],
     pub input: &'a InputSpec,
     /// The layers by name, with the shapes of their raw features, finest first.
     pub layers: &'a [(&'a str, Shape)],
@@ -40,6 +43,8 @@ pub(in crate::methods::cpr) struct Groundwork<'a> {
 pub(in crate::methods::cpr) struct Learned {
     pub weights: Weights,
     pub steps: usize,
+    /// It is in the checkpoint, too.
+    pub kept: bool,
     pub training: BranchTraining,
 }
 
@@ -52,8 +57,8 @@ impl Groundwork<'_> {
     /// Learns the branch.
     ///
     /// # Errors
-    /// If a sample cannot be made, the disk is full, the training diverges or a checkpoint does not fit. If the user interrupts
-    /// while the branch learns, what it has learned is kept as a checkpoint, which the error names.
+    /// If a sample cannot be made, the disk is full, the training diverges or a checkpoint does not fit. What has been learned is kept as
+    /// a checkpoint, which the error names if the user interrupts.
     pub fn learn(&self, learning: &Learning, progress: &mut dyn Progress) -> Result<Learned> {
         let plan = learning.plan(self.kind())?;
         let scales: Vec<ScaleShape> = self
@@ -63,52 +68,83 @@ impl Groundwork<'_> {
             .collect();
         let loader = PictureLoader::new((self.input.width, self.input.height), self.input.fit)?;
         let (defects, used) = self.defects(learning, &loader, progress)?;
-        let identity = self.identity(learning, &plan, &used);
+        let terms = Terms {
+            identity: self.identity(learning, &plan, &used),
+            length: json!([plan.steps, plan.minutes]),
+        };
         let mut learner = Learner::new(
             scales.clone(),
             Weights::initial(&scales, self.options.seed ^ WEIGHTS_SEED),
             plan.loss.clone(),
             &plan.optimiser,
         );
-        let mut losses = Vec::new();
-        if learning.resume {
-            losses = checkpoint::load(&learning.checkpoint, &mut learner, &scales, &identity)?;
-            progress.note(&format!("going on after step {} of {}", losses.len(), plan.steps));
-        } else if learning.checkpoint.exists() {
-            progress.note(&format!(
-                "{}: an interrupted training is kept there; --resume goes on with it, this one starts anew",
-                learning.checkpoint.display()
-            ));
-        }
+        let Progressed { mut losses, ended } =
+            self.earlier(learning, &mut learner, &scales, &terms, progress)?;
         let textures =
             texture_source(learning.textures.as_deref(), self.paths, plan.texture_images, &loader, progress)?;
         let mut generator = SyntheticDefects::new(plan.synthetic.clone(), self.kind(), textures)?;
         if let Some(defects) = defects {
             generator = generator.with_real_defects(defects);
         }
-        if losses.len() < plan.steps {
+        let mut kept = true;
+        if !ended && losses.len() < plan.steps {
             let pool = self.pool(&plan, &generator, loader, progress)?;
             let how = (&plan, self.kind(), self.options.seed);
             let _kept = KeptMemory::begin();
             let ending = trainer::learn(&mut learner, &mut losses, &pool, how, progress)?;
-            let kept = checkpoint::save(&learning.checkpoint, &learner, &losses, &identity);
-            match (ending, kept) {
-                (Ending::Done, Ok(())) => {}
+            // Its samples fill the disk that the checkpoint needs.
+            drop(pool);
+            let ended = ending == Ending::Done;
+            match checkpoint::save(&learning.checkpoint, &learner, &losses, &terms, ended) {
+                Ok(()) if ended => {}
+                Ok(()) => return Err(learning.paused(losses.len())),
                 // It only would have been of use if something failed later.
-                (Ending::Done, Err(e)) => {
-                    progress.note(&format!("what was learned is kept nowhere yet: {e}"))
+                Err(e) if ended => {
+                    progress
+                        .note(&format!("what was learned cannot be kept before it is in the bundle: {e}"));
+                    kept = false;
                 }
-                (Ending::Interrupted, kept) => {
-                    kept?;
-                    return Err(learning.paused(losses.len()));
-                }
+                Err(e) => return Err(e),
             }
         }
         Ok(Learned {
             weights: learner.weights().clone(),
             steps: losses.len(),
+            kept,
             training: self.describe(learning, &plan, &generator, used, &losses)?,
         })
+    }
+
+    /// What an earlier fit has learned, if the user wants to go on with that.
+    fn earlier(
+        &self,
+        learning: &Learning,
+        learner: &mut Learner,
+        scales: &[ScaleShape],
+        terms: &Terms,
+        progress: &mut dyn Progress,
+    ) -> Result<Progressed> {
+        let path = &learning.checkpoint;
+        let nothing = Progressed { losses: Vec::new(), ended: false };
+        match learning.resume {
+            Resume::Anew if path.exists() => progress.note(&format!(
+                "{}: what an earlier fit has learned is kept there; --resume goes on with it, this one starts anew",
+                path.display()
+            )),
+            Resume::Anew => {}
+            Resume::IfPossible if !path.exists() => {}
+            Resume::GoOn | Resume::IfPossible => match checkpoint::load(path, learner, scales, terms) {
+                Ok(earlier) => {
+                    progress.note(&format!("going on after step {}", earlier.losses.len()));
+                    return Ok(earlier);
+                }
+                Err(e) if learning.resume == Resume::IfPossible => {
+                    progress.note(&format!("learning from the beginning: {e}"));
+                }
+                Err(e) => return Err(e),
+            },
+        }
+        Ok(nothing)
     }
 
     fn pool(
@@ -176,10 +212,10 @@ impl Groundwork<'_> {
 
     /// What must be the same for a training to go on.
     fn identity(&self, learning: &Learning, plan: &Plan, used: &[UsedDefect]) -> Value {
-        let names: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
         let plan = Plan { steps: 0, minutes: None, ..plan.clone() };
         json!({
-            "images": names,
+            "images": self.hashes,
+            "kind": self.kind().name(),
             "backbone": self.options.backbone.card.sha256,
             "layers": self.layers.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
             "input": self.input,
@@ -203,11 +239,7 @@ impl Groundwork<'_> {
         Ok(BranchTraining {
             channels: plan.outputs,
             batch: plan.batch,
-            kind: match self.kind() {
-                ProductKind::Object => "object",
-                ProductKind::Texture => "texture",
-            }
-            .into(),
+            kind: self.kind().name().into(),
             learning_rate: plan.optimiser.learning_rate,
             textures: generator.describe(),
             texture_folder: learning.textures.as_deref().map(|folder| name_of(folder).into()),

@@ -164,7 +164,7 @@ impl Workshop<'_> {
         const MUCH: u64 = 1 << 30;
         if bytes >= MUCH {
             progress.note(&format!(
-                "the training samples take {:.1} GB in {} until the fit is done",
+                "the training samples take {:.1} GB in {} until the branch has learned",
                 gigabytes(bytes),
                 self.scratch.display()
             ));
