@@ -25,7 +25,7 @@ fn a_learned_bundle_says_how_it_was_made() {
     assert!(judged.contains("image AUROC"), "{judged}");
     let ablated = shop.succeeds("eval --model a.bundle --data cloth --ablate --json -").json();
     assert_eq!(ablated["ablation"].as_array().unwrap().len(), 1);
-    assert_eq!(ablated["ablation"][0]["without"], "coarser scale");
+    assert_eq!(ablated["ablation"][0]["without"], "coarser scales");
     assert_ne!(ablated["ablation"][0]["pixel_auroc"], ablated["pixel_auroc"]);
     let report = std::fs::read_to_string(shop.path("report.html")).unwrap();
     assert!(report.contains("Learning") && report.contains("16 channels, 4 steps of batch 2"));

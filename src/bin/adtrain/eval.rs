@@ -30,7 +30,7 @@ pub struct Arguments {
     /// Write a report to look at, worst decisions first
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-    /// Measure again without the foreground and without the coarser scale, to see what they are worth
+    /// Measure again without the foreground and without the coarser scales, to see what they are worth
     #[arg(long)]
     ablate: bool,
     /// Fail if an image cannot be read or a defective one has no mask, instead of leaving it out

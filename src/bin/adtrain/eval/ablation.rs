@@ -30,7 +30,7 @@ pub fn run(
     }
     let parts = [
         ("foreground", foreground, LeftOut { foreground: true, coarser_scales: false }),
-        ("coarser scale", coarser, LeftOut { foreground: false, coarser_scales: true }),
+        ("coarser scales", coarser, LeftOut { foreground: false, coarser_scales: true }),
         ("both", foreground && coarser, LeftOut { foreground: true, coarser_scales: true }),
     ];
     let mut ablations = Vec::new();
