@@ -27,7 +27,7 @@ pub(super) struct Terms {
 }
 
 /// What a checkpoint says beside the weights.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Progressed {
     pub losses: Vec<Losses>,
     /// It has lasted as long as it was to, by steps or by time.

@@ -90,7 +90,7 @@ impl Groundwork<'_> {
         if !ended && losses.len() < plan.steps {
             let pool = self.pool(&plan, &generator, loader, progress)?;
             let how = (&plan, self.kind(), self.options.seed);
-            let _kept = KeptMemory::begin();
+            let _memory = KeptMemory::begin();
             let ending = trainer::learn(&mut learner, &mut losses, &pool, how, progress)?;
             // Its samples fill the disk that the checkpoint needs.
             drop(pool);
@@ -125,26 +125,25 @@ impl Groundwork<'_> {
         progress: &mut dyn Progress,
     ) -> Result<Progressed> {
         let path = &learning.checkpoint;
-        let nothing = Progressed { losses: Vec::new(), ended: false };
-        match learning.resume {
-            Resume::Anew if path.exists() => progress.note(&format!(
-                "{}: what an earlier fit has learned is kept there; --resume goes on with it, this one starts anew",
-                path.display()
-            )),
-            Resume::Anew => {}
-            Resume::IfPossible if !path.exists() => {}
-            Resume::GoOn | Resume::IfPossible => match checkpoint::load(path, learner, scales, terms) {
-                Ok(earlier) => {
-                    progress.note(&format!("going on after step {}", earlier.losses.len()));
-                    return Ok(earlier);
-                }
-                Err(e) if learning.resume == Resume::IfPossible => {
-                    progress.note(&format!("learning from the beginning: {e}"));
-                }
-                Err(e) => return Err(e),
-            },
+        let load = |learner| checkpoint::load(path, learner, scales, terms);
+        let earlier = match learning.resume {
+            Resume::GoOn => Some(load(learner)?),
+            _ if !path.exists() => None,
+            Resume::IfPossible => load(learner)
+                .inspect_err(|e| progress.note(&format!("learning from the beginning: {e}")))
+                .ok(),
+            Resume::Anew => {
+                progress.note(&format!(
+                    "{}: what an earlier fit has learned is kept there; --resume goes on with it, this one starts anew",
+                    path.display()
+                ));
+                None
+            }
+        };
+        if let Some(earlier) = &earlier {
+            progress.note(&format!("going on after step {}", earlier.losses.len()));
         }
-        Ok(nothing)
+        Ok(earlier.unwrap_or_default())
     }
 
     fn pool(
