@@ -16,7 +16,7 @@ use gstanomaly::dataset::{VideoFrame, VideoFrames};
 use gstanomaly::frame::Fit;
 use gstanomaly::methods::cpr;
 use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize};
-use gstanomaly::network::Device;
+use gstanomaly::network::{Device, Precision};
 use gstanomaly::network::backbone::Backbone;
 use rand::SeedableRng;
 use std::path::{Path, PathBuf};
@@ -116,6 +116,7 @@ fn fit(scratch: &Path, count: usize) -> PathBuf {
         data: images,
         dataset: "made up".into(),
         backbone: Backbone::open("efficientnet-lite0").unwrap(),
+        precision: Precision::F32,
         layers: vec![],
         size: InputSize::Fixed(320, 320),
         fit: Fit::Stretch,

@@ -22,7 +22,7 @@ use gstanomaly::kernels::nearest::{Found, Graph, Nearest, Space, Walkers};
 use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize};
 use gstanomaly::methods::patchcore::{self, Index, coreset, index};
 use gstanomaly::network::backbone::Backbone;
-use gstanomaly::network::{Device, FeatureExtractor};
+use gstanomaly::network::{Device, FeatureExtractor, Precision};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use plotters::prelude::*;
@@ -122,6 +122,7 @@ fn fit(scratch: &Path) -> PathBuf {
         data: images,
         dataset: "generated".into(),
         backbone: Backbone::open(&backbone).unwrap(),
+        precision: Precision::F32,
         layers: vec![],
         size: InputSize::Fixed(SIDE, SIDE),
         fit: Fit::Stretch,

@@ -22,7 +22,7 @@ use gstanomaly::methods::cpr;
 use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize};
 use gstanomaly::methods::{Retriever, ScoreOptions, Scorer};
 use gstanomaly::network::backbone::Backbone;
-use gstanomaly::network::{Device, FeatureExtractor, load_runtime};
+use gstanomaly::network::{Device, FeatureExtractor, Precision, load_runtime};
 use ort::session::Session;
 use ort::value::Tensor;
 use std::path::{Path, PathBuf};
@@ -109,6 +109,7 @@ fn fit(
         data: images.into(),
         dataset: "generated".into(),
         backbone: backbone.clone(),
+        precision: Precision::F32,
         layers,
         size: InputSize::Fixed(SIDE, SIDE),
         fit: Fit::Stretch,

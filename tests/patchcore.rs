@@ -20,7 +20,7 @@ use gstanomaly::frame::Fit;
 use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, update};
 use gstanomaly::methods::{Retriever, ScoreOptions, patchcore};
 use gstanomaly::network::backbone::Backbone;
-use gstanomaly::network::{Device, FeatureExtractor};
+use gstanomaly::network::{Device, FeatureExtractor, Precision};
 use pipeline::{Line, chain, info_of, score};
 use product::{FOLDER, Notes, adding, copy, defective, file, good, judge_file, scratch};
 use serde_json::json;
@@ -45,6 +45,7 @@ fn options(name: &str, data: PathBuf, set: &[(&str, &str)]) -> FitOptions {
         dataset: "synthetic".into(),
         backbone: Backbone::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0.onnx"))
             .unwrap(),
+        precision: Precision::F32,
         layers: Vec::new(),
         size: InputSize::Fixed(96, 64),
         fit: Fit::Stretch,

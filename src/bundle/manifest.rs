@@ -1,6 +1,7 @@
 //! `bundle.json`.
 
 use crate::frame::InputSpec;
+use crate::network::Precision;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,6 +44,9 @@ pub struct BackboneInfo {
     pub licence: String,
     /// The layers in use, finest first.
     pub layers: Vec<String>,
+    /// What it computes with.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
 }
 
 /// Where normal ends, and how that was found.

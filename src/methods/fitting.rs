@@ -1,9 +1,11 @@
 //! What fitting any method needs: its options, the images and room for their features.
 
 mod images;
+mod precision;
 mod spool;
 
 pub use images::ImageSet;
+pub(crate) use precision::{in_bytes, with_precision};
 pub use spool::Spool;
 pub(crate) use spool::free_disk;
 
@@ -12,7 +14,7 @@ use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Exclusive, Manifest
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec};
 use crate::methods::cpr::train::Learning;
-use crate::network::Device;
+use crate::network::{Device, Precision};
 use crate::network::backbone::Backbone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,7 +78,7 @@ impl Default for InputSize {
 }
 
 /// What to learn from, and how.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FitOptions {
     /// What is inspected, for people.
     pub name: String,
@@ -86,6 +88,8 @@ pub struct FitOptions {
     pub dataset: String,
     /// The network that the features come from.
     pub backbone: Backbone,
+    /// What it computes with.
+    pub precision: Precision,
     /// The layers to use; empty: the backbone's default ones.
     pub layers: Vec<String>,
     /// Input size.
@@ -141,10 +145,12 @@ impl FitOptions {
             ("foreground", json!(self.foreground)),
             ("layers", layers),
         ];
+        let precision = (!self.precision.is_f32()).then(|| ("precision".into(), json!(self.precision)));
         let set = self.set.iter().map(|(name, text)| (name.clone(), plain(text)));
         let learning = self.learning.iter().flat_map(Learning::settings);
         own.map(|(name, value)| (name.into(), value))
             .into_iter()
+            .chain(precision)
             .chain(set)
             .chain(learning.map(|(name, value)| (format!("learning.{name}"), value)))
             .collect()
@@ -178,6 +184,7 @@ impl FitOptions {
                 sha256: card.sha256.clone(),
                 licence: card.licence.clone(),
                 layers: fitted.layers,
+                precision: self.precision,
             },
             input: fitted.input,
             params: fitted.params,

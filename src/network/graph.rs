@@ -12,6 +12,9 @@ const MIN_OPSET: i64 = 13;
 /// From this operator set on the axes of ReduceL2 are an input, before that an attribute.
 const AXES_AS_INPUT: i64 = 18;
 
+/// What the names of values begin with that are added here.
+const OWN: &str = "gstanomaly/";
+
 /// A graph under construction. Values are named by strings, as in ONNX.
 #[derive(Debug)]
 pub struct GraphBuilder {
@@ -39,6 +42,7 @@ impl GraphBuilder {
         }
         let mut builder = Self { model, opset, fresh: 0 };
         let graph = builder.graph();
+        let given = named(graph);
         if graph.initializer.iter().any(|tensor| !tensor.external_data.is_empty()) {
             return Err(invalid("its weights lie in another file; save it as a single file"));
         }
@@ -52,6 +56,7 @@ impl GraphBuilder {
         // Shapes that were inferred for other sizes would contradict the fixed input.
         graph.value_info.clear();
         graph.output.clear();
+        builder.fresh = given;
         Ok(builder)
     }
 
@@ -71,7 +76,7 @@ impl GraphBuilder {
 
     fn fresh(&mut self, hint: &str) -> String {
         self.fresh += 1;
-        format!("gstanomaly/{hint}_{}", self.fresh)
+        format!("{OWN}{hint}_{}", self.fresh)
     }
 
     /// Adds a node with one output and returns that output's name.
@@ -216,6 +221,13 @@ impl GraphBuilder {
         self.node("Cast", &[&code], vec![int("to", i64::from(DataType::Uint8 as i32))])
     }
 
+    /// All elements of a value as one by `ReduceMin` or `ReduceMax`: `[1]`.
+    pub fn reduced(&mut self, op: &str, value: &str) -> String {
+        let one = self.node(op, &[value], vec![int("keepdims", 0)]);
+        let shape = self.integers(&[1]);
+        self.node("Reshape", &[&one, &shape], vec![])
+    }
+
     /// Values clamped to 0..1.
     pub fn clamp_unit(&mut self, value: &str) -> String {
         let (zero, one) = (self.constant(&[], &[0.0]), self.constant(&[], &[1.0]));
@@ -267,6 +279,14 @@ impl GraphBuilder {
     }
 }
 
+/// The highest number in a name that was added when the graph was built before.
+fn named(graph: &GraphProto) -> usize {
+    let values = graph.node.iter().flat_map(|node| &node.output);
+    let constants = graph.initializer.iter().filter_map(|tensor| tensor.name.as_ref());
+    let own = values.chain(constants).filter_map(|name| name.strip_prefix(OWN)?.split('/').next()?.rsplit_once('_'));
+    own.filter_map(|(_, number)| number.parse().ok()).max().unwrap_or(0)
+}
+
 /// Names that the sub-graphs of an attribute may take from the graph around them.
 fn captured(attribute: &AttributeProto) -> Vec<String> {
     let graphs = attribute.g.iter().map(|graph| graph.as_ref()).chain(&attribute.graphs);
@@ -276,16 +296,16 @@ fn captured(attribute: &AttributeProto) -> Vec<String> {
         .collect()
 }
 
-fn invalid(problem: &str) -> Error {
+pub(super) fn invalid(problem: &str) -> Error {
     Error::Setting(format!("the backbone cannot be used: {problem}"))
 }
 
-fn int(name: &str, value: i64) -> AttributeProto {
+pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     let r#type = Some(AttributeType::Int as i32);
     AttributeProto { name: Some(name.into()), i: Some(value), r#type, ..Default::default() }
 }
 
-fn ints(name: &str, values: &[i64]) -> AttributeProto {
+pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     let r#type = Some(AttributeType::Ints as i32);
     AttributeProto { name: Some(name.into()), ints: values.into(), r#type, ..Default::default() }
 }

@@ -3,6 +3,7 @@
 
 mod device;
 mod features;
+mod precision;
 mod runtime;
 mod session;
 
@@ -12,9 +13,12 @@ pub mod backbone;
 pub mod graph;
 #[cfg(feature = "train")]
 pub mod onnx;
+#[cfg(feature = "train")]
+pub mod quantise;
 
 pub use device::Device;
 pub use features::{FeatureExtractor, FeatureMap, Features};
+pub use precision::Precision;
 pub use runtime::{library_version, load as load_runtime};
 pub(crate) use session::lock;
 pub use session::{Network, OutputSpec, SharedNetwork};

@@ -181,7 +181,7 @@ mod fitting {
     use gstanomaly::methods::cpr;
     use gstanomaly::methods::cpr::train::{Learning, Preset, Resume};
     pub use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress, UpdateOptions};
-    use gstanomaly::network::Device;
+    use gstanomaly::network::{Device, Precision};
     use gstanomaly::network::backbone::Backbone;
     use image::RgbImage;
     use std::path::{Path, PathBuf};
@@ -274,6 +274,7 @@ mod fitting {
             dataset: "synthetic".into(),
             backbone: Backbone::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0.onnx"))
                 .unwrap(),
+            precision: Precision::F32,
             layers: Vec::new(),
             size: InputSize::Fixed(size.0, size.1),
             fit: Fit::Stretch,

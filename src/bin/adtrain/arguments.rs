@@ -8,6 +8,7 @@ use gstanomaly::cascade::Cascade;
 use gstanomaly::frame::Fit;
 use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
 use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
+use gstanomaly::network::Precision;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,6 +58,24 @@ impl Method {
     /// What it is called on the command line.
     pub fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().into())
+    }
+}
+
+/// What the network computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionArgument {
+    /// Numbers of 32 bits
+    F32,
+    /// Bytes, where it can: two to three times as fast on a processor, and a little less exact
+    Int8,
+}
+
+impl From<PrecisionArgument> for Precision {
+    fn from(precision: PrecisionArgument) -> Self {
+        match precision {
+            PrecisionArgument::F32 => Self::F32,
+            PrecisionArgument::Int8 => Self::Int8,
+        }
     }
 }
 

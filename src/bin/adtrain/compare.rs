@@ -18,6 +18,7 @@ use gstanomaly::dataset::{GOOD, TestImage, test_images, training_images};
 use gstanomaly::evaluate::{ComparedMethod, Comparison, MethodFigures, PixelFigures};
 use gstanomaly::methods::cpr::train::Resume;
 use gstanomaly::methods::fitting::{FitOptions, InputSize, Progress};
+use gstanomaly::network::Precision;
 use gstanomaly::network::backbone::Backbone;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -32,7 +33,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Methods to compare, as in cpr:faster:neighbours=5: behind colons a preset of cpr, and values of the method's parameters, size,
-    /// backbone or layers
+    /// backbone, layers or precision
     #[arg(
         long,
         value_parser = entry::parse_all,
@@ -253,6 +254,7 @@ fn options(arguments: &Arguments, entry: &Entry, bundle: &Path) -> anyhow::Resul
         data: arguments.data.clone(),
         dataset,
         backbone: Backbone::open(entry.backbone.as_ref().unwrap_or(&arguments.backbone))?,
+        precision: entry.precision.map_or_else(Precision::default, Into::into),
         layers: entry.layers.clone(),
         size: entry.size.unwrap_or(arguments.size),
         fit: arguments::fit_of(arguments.fit, arguments.resize)?,
@@ -273,9 +275,10 @@ impl Row<'_> {
         let description = self.outcome.as_ref().map(|measured| {
             let Manifest { preset, backbone, input, .. } = &measured.manifest;
             format!(
-                "{preset}, {} {}, {}x{}",
+                "{preset}, {} {}{}, {}x{}",
                 backbone.name,
                 backbone.layers.join("+"),
+                if backbone.precision.is_f32() { "" } else { " in bytes" },
                 input.width,
                 input.height
             )

@@ -57,6 +57,9 @@ fn describe(manifest: &Manifest) -> String {
     line("method", format!("{}, {}", manifest.method, manifest.preset));
     line("backbone", format!("{} ({})", backbone.name, backbone.licence));
     line("layers", backbone.layers.join(", "));
+    if !backbone.precision.is_f32() {
+        line("computes with", "bytes (--precision int8)".into());
+    }
     line("input", format!("{}x{}, {}", input.width, input.height, fit.as_str().unwrap_or_default()));
     line("learned from", format!("{} images of {}{left_out}", training.images, training.dataset));
     match branch {

@@ -9,11 +9,11 @@ use super::filling::Filling;
 use super::foreground::{self, ForegroundParams, Samples, Split, Zone};
 use super::heads::{self, ForegroundHead};
 use super::train::{Groundwork, Learned};
-use super::{Cpr, NAME, Params, Scale, judged, outputs};
+use super::{Cpr, NAME, Params, Scale, judged, local_role, outputs};
 use crate::bundle::{Bank, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Fitted, Foreground, ImageSet, Progress};
+use crate::methods::fitting::{FitOptions, Fitted, Foreground, ImageSet, Progress, in_bytes, with_precision};
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
 use crate::network::{Network, OutputSpec};
@@ -73,6 +73,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     possible.check(&input).map_err(Error::Setting)?;
     let codes = draft.global.codes;
 
+    let options = &*with_precision(options, &mut images, progress)?;
     let zones = ForegroundParams::default();
     let telling = match options.foreground {
         Foreground::Off => 0,
@@ -138,6 +139,14 @@ impl Known {
         let graph = GraphBuilder::from_backbone(&options.backbone.model, (input.width, input.height))?;
         let branch = learned.as_ref().map(|learned| &learned.weights);
         let graph = heads::finish(graph, &layers, &centres, draft.global.codes, head.as_ref(), branch)?;
+        let graph = match branch {
+            // What the branch adds to the backbone.
+            Some(_) if !options.precision.is_f32() => {
+                let local: Vec<String> = (0..layers.len()).map(local_role).collect();
+                in_bytes(&graph, &local, options, &mut images, progress)?
+            }
+            _ => graph,
+        };
         let mut filling = Filling::new(&shapes, draft.blocks(&input), head.is_some(), &options.scratch)?;
         let (size, outputs) = ((input.width, input.height), outputs(&shapes, head.is_some()));
         let mut network = Network::load(&graph, size, outputs, options.device, options.threads)?;

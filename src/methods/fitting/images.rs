@@ -193,6 +193,40 @@ impl ImageSet {
         }
     }
 
+    /// Runs `network` on `most` images at most, evenly chosen, and hands the maps to `use_maps`; those that cannot be read are left out.
+    ///
+    /// # Errors
+    /// If the network fails or the user interrupts.
+    pub fn some(
+        &mut self,
+        most: usize,
+        network: &mut Network,
+        stage: &str,
+        progress: &mut dyn Progress,
+        mut use_maps: impl FnMut(&[FeatureMap]),
+    ) -> Result<()> {
+        let mut input = network.new_input()?;
+        let count = self.paths.len();
+        let step = count.div_ceil(most).max(1);
+        progress.stage(stage, count.min(most));
+        let mut used = 0;
+        for at in (0..step).flat_map(|first| (first..count).step_by(step)) {
+            if progress.interrupted() {
+                return Err(Error::Interrupted);
+            }
+            // A pass over all of them says what cannot be read.
+            let Ok(picture) = load_picture(&self.paths[at]) else { continue };
+            let preprocessor = self.preprocessor(&picture)?;
+            use_maps(&network.extract(preprocessor, &mut input, &picture.frame()?)?);
+            progress.advance();
+            used += 1;
+            if used == most {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs `network` on the first image four more times, each without a strip at another side, and hands the maps to `use_maps`:
     /// what little can be known of how good images differ where there is only one.
     ///

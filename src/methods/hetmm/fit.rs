@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::kernels::mutual::NONE;
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool, with_precision};
 use crate::methods::{Method, Retrieved};
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
@@ -42,6 +42,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     params.check(&input).map_err(Error::Setting)?;
     let shapes: Vec<Shape> = params.layers.iter().map(|layer| layer.shape(&input)).collect();
 
+    let options = &*with_precision(options, &mut images, progress)?;
     let graph = graph(options, (input.width, input.height), &names, &shapes)?;
     staging.write_graph(&graph)?;
     let size = (input.width, input.height);

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
-use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool, free_disk};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool, free_disk, with_precision};
 use crate::network::backbone::Layer;
 use crate::network::{Network, OutputSpec};
 use rand::SeedableRng;
@@ -58,6 +58,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     }
     let shape = shape(&params, &input);
     check_room(&params, &images, options, progress)?;
+    let options = &*with_precision(options, &mut images, progress)?;
 
     let graph = heads::all_channels(options, size, &layers, (shape.height, shape.width))?;
     let nonzero = count_nonzero(&graph, options, &mut images, &layers, shape, progress)?;

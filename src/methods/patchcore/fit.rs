@@ -14,7 +14,7 @@ use crate::bundle::{Bank, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::frame::InputSpec;
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, with_precision};
 use crate::network::backbone::Layer;
 use crate::network::graph::GraphBuilder;
 use crate::network::{Network, OutputSpec};
@@ -35,6 +35,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let mut params = options.apply(draft, &Params::DECIDED)?;
     params.check(&input).map_err(Error::Setting)?;
 
+    let options = &*with_precision(options, &mut images, progress)?;
     let graph = build_graph(options, &layers, &input, &params.embedding)?;
     staging.write_graph(&graph)?;
     let size = (input.width, input.height);

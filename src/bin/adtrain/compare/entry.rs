@@ -1,6 +1,6 @@
 //! What is compared: a method, with what makes it different from the others.
 
-use crate::arguments::{self, Method};
+use crate::arguments::{self, Method, PrecisionArgument};
 use crate::learning::PresetArgument;
 use clap::ValueEnum;
 use gstanomaly::methods::fitting::InputSize;
@@ -15,6 +15,8 @@ pub struct Entry {
     pub preset: PresetArgument,
     /// Instead of the one for all.
     pub backbone: Option<String>,
+    /// What the network computes with.
+    pub precision: Option<PrecisionArgument>,
     /// Instead of the backbone's default ones.
     pub layers: Vec<String>,
     /// Instead of the one for all.
@@ -54,6 +56,7 @@ fn parse(text: &str) -> Result<Entry, String> {
         method,
         preset: PresetArgument::Raw,
         backbone: None,
+        precision: None,
         layers: Vec::new(),
         size: None,
         set: Vec::new(),
@@ -63,6 +66,7 @@ fn parse(text: &str) -> Result<Entry, String> {
             None => entry.preset = preset(method, part)?,
             Some(("backbone", value)) => entry.backbone = Some(value.into()),
             Some(("layers", value)) => entry.layers = value.split('+').map(Into::into).collect(),
+            Some(("precision", value)) => entry.precision = Some(PrecisionArgument::from_str(value, false)?),
             Some(("size", value)) => entry.size = Some(arguments::input_size(value)?),
             Some((name, value)) => entry.set.push(setting(method, name, value)?),
         }
@@ -122,12 +126,12 @@ mod tests {
 
     #[test]
     fn an_entry_has_a_method_a_preset_and_settings() {
-        let entry = parse("cpr:faster:size=64x96:neighbours=5:layers=a+b").unwrap();
+        let entry = parse("cpr:faster:size=64x96:neighbours=5:layers=a+b:precision=int8").unwrap();
         assert_eq!((entry.method, entry.preset), (Method::Cpr, PresetArgument::Faster));
         assert_eq!(entry.size, Some(InputSize::Fixed(64, 96)));
         assert_eq!(entry.set, [("neighbours".into(), "5".into())]);
-        assert_eq!(entry.layers, ["a", "b"]);
-        assert_eq!(entry.bundle_name(), "cpr-faster-size-64x96-neighbours-5-layers-a-b.bundle");
+        assert_eq!((entry.layers.as_slice(), entry.precision), (&["a".into(), "b".into()][..], Some(PrecisionArgument::Int8)));
+        assert_eq!(entry.bundle_name(), "cpr-faster-size-64x96-neighbours-5-layers-a-b-precision-int8.bundle");
         assert_eq!(parse("hetmm:sheets=all").unwrap().set, [("sheets".into(), "null".into())]);
         assert_eq!(set("patchcore.coreset=0.01").unwrap().1, ("coreset".into(), "0.01".into()));
         assert_eq!(set("cpr.global.codes=5").unwrap().1, ("global.codes".into(), "5".into()));
