@@ -14,8 +14,8 @@ use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Exclusive, Manifest
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec};
 use crate::methods::cpr::train::Learning;
-use crate::network::{Device, Precision};
 use crate::network::backbone::Backbone;
+use crate::network::{Device, Precision};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -283,7 +283,9 @@ impl GraphBuilder {
 fn named(graph: &GraphProto) -> usize {
     let values = graph.node.iter().flat_map(|node| &node.output);
     let constants = graph.initializer.iter().filter_map(|tensor| tensor.name.as_ref());
-    let own = values.chain(constants).filter_map(|name| name.strip_prefix(OWN)?.split('/').next()?.rsplit_once('_'));
+    let own = values
+        .chain(constants)
+        .filter_map(|name| name.strip_prefix(OWN)?.split('/').next()?.rsplit_once('_'));
     own.filter_map(|(_, number)| number.parse().ok()).max().unwrap_or(0)
 }
 

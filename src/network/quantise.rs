@@ -17,6 +17,7 @@ mod range;
 mod weights;
 
 pub use range::Range;
+use range::Rounding;
 
 /// Outputs of [`Quantiser::probe`], `[values]`: the smallest and the largest element of each value.
 pub const LEAST: &str = "least";
@@ -34,7 +35,10 @@ pub struct Quantiser {
     operators: HashMap<usize, String>,
     /// Nodes that only cut off what an operator makes at zero, as bytes do by themselves.
     merged: HashSet<usize>,
+    /// The values that are to become such of bytes.
     values: Vec<Value>,
+    /// Those that are already, as in a graph that was looked at before.
+    ready: HashMap<String, Rounding>,
 }
 
 /// A value that becomes one of bytes.
@@ -54,14 +58,21 @@ impl Quantiser {
         let model = ModelProto::decode(model).map_err(|e| invalid(&format!("not an ONNX model: {e}")))?;
         let graph = model.graph.as_ref().ok_or_else(|| invalid("there is no graph in the model"))?;
         if graph.node.iter().flat_map(|node| &node.attribute).any(|a| a.g.is_some() || !a.graphs.is_empty()) {
-            return Err(invalid("it has branches or loops, which bytes do not work with; use --precision f32"));
+            return Err(invalid(
+                "it has branches or loops, which bytes do not work with; use --precision f32",
+            ));
         }
         let constants: HashMap<&str, &TensorProto> =
             graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor))).collect();
-        let results: HashSet<&str> = graph.output.iter().filter_map(|output| output.name.as_deref()).collect();
+        let results: HashSet<&str> =
+            graph.output.iter().filter_map(|output| output.name.as_deref()).collect();
         let needed = leading_to(graph, outputs);
         let mut readers: HashMap<&str, usize> = HashMap::new();
-        graph.node.iter().flat_map(|node| &node.input).for_each(|name| *readers.entry(name).or_default() += 1);
+        graph
+            .node
+            .iter()
+            .flat_map(|node| &node.input)
+            .for_each(|name| *readers.entry(name).or_default() += 1);
 
         // What is made of rounded values, and by which operator if by one.
         let mut rounded: HashSet<&str> = HashSet::new();
@@ -72,7 +83,11 @@ impl Quantiser {
             let input = node.input.first().map_or("", String::as_str);
             let operator = needed.contains(&i)
                 && match node.op_type.as_deref() {
-                    Some("Conv") => node.input.get(1).and_then(|name| constants.get(name.as_str())).is_some_and(|w| weights::is_readable(w)),
+                    Some("Conv") => node
+                        .input
+                        .get(1)
+                        .and_then(|name| constants.get(name.as_str()))
+                        .is_some_and(|w| weights::is_readable(w)),
                     Some(op) => {
                         BETWEEN.contains(&op)
                             && node.output.len() == 1
@@ -103,16 +118,17 @@ impl Quantiser {
             return Err(invalid("nothing in it can compute with bytes; use --precision f32"));
         }
 
+        let ready = ready(graph, &constants);
         let (mut values, mut seen): (Vec<Value>, HashSet<&str>) = Default::default();
         for (i, node) in graph.node.iter().enumerate() {
             let Some(outcome) = operators.get(&i) else { continue };
             for name in operands(node).iter().chain([outcome]) {
-                if seen.insert(name) {
+                if !ready.contains_key(name) && seen.insert(name) {
                     values.push(Value { name: name.clone(), exact: !rounded.contains(name.as_str()) });
                 }
             }
         }
-        Ok(Self { model, operators, merged, values })
+        Ok(Self { model, operators, merged, values, ready })
     }
 
     /// A graph for images of `size` that tells the [`LEAST`] and [`MOST`] of the values.
@@ -145,13 +161,19 @@ impl Quantiser {
     /// # Errors
     /// If a range is not finite.
     pub fn apply(self, ranges: &[Range]) -> Result<Vec<u8>> {
-        let Self { mut model, operators, merged, values } = self;
+        let Self { mut model, operators, merged, values, ready } = self;
         if let Some((value, _)) = values.iter().zip(ranges).find(|(_, range)| !range.is_finite()) {
-            return Err(Error::Fit(format!("'{}' of the network is not finite for the good images", value.name)));
+            return Err(Error::Fit(format!(
+                "'{}' of the network is not finite for the good images",
+                value.name
+            )));
         }
-        let mut ranges: HashMap<String, Range> = values.into_iter().map(|value| value.name).zip(ranges.iter().copied()).collect();
+        let measured = ranges.iter().map(|range| range.rounding());
+        let mut roundings = ready;
+        let known = roundings.keys().map(|name| (name.clone(), name.clone())).collect();
+        roundings.extend(values.into_iter().map(|value| value.name).zip(measured));
         let graph = model.graph.get_or_insert_default();
-        let mut rewriting = Rewriting { nodes: Vec::new(), constants: Vec::new(), readable: HashMap::new() };
+        let mut rewriting = Rewriting { nodes: Vec::new(), constants: Vec::new(), readable: known };
         for (i, mut node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
             let Some(outcome) = operators.get(&i) else {
                 if !merged.contains(&i) {
@@ -160,23 +182,25 @@ impl Quantiser {
                 continue;
             };
             let op = node.op_type.clone().unwrap_or_default();
-            let first = ranges[&node.input[0]];
+            let first = roundings[&node.input[0]];
             for name in operands_mut(&mut node) {
-                *name = rewriting.read(name, ranges[name.as_str()]);
+                *name = rewriting.read(name, roundings[name.as_str()]);
             }
             if op == "Conv" {
-                let find = |name: &String| graph.initializer.iter().find(|tensor| tensor.name.as_ref() == Some(name));
+                let find = |name: &String| {
+                    graph.initializer.iter().find(|tensor| tensor.name.as_ref() == Some(name))
+                };
                 let weights = find(&node.input[1]).ok_or_else(|| invalid("a convolution without weights"))?;
                 let bias = node.input.get(2).and_then(find);
-                rewriting.convolution(&mut node, weights, bias, first.scale(), outcome)?;
+                rewriting.convolution(&mut node, weights, bias, first.scale, outcome)?;
             }
             // A maximum of bytes is one of them.
-            let range = if op == "MaxPool" { first } else { ranges[outcome] };
-            ranges.insert(outcome.clone(), range);
+            let rounding = if op == "MaxPool" { first } else { roundings[outcome] };
+            roundings.insert(outcome.clone(), rounding);
             let made = format!("{outcome}/made");
             node.output[0] = made.clone();
             rewriting.nodes.push(node);
-            rewriting.round(&made, outcome, range);
+            rewriting.round(&made, outcome, rounding);
             rewriting.readable.insert(outcome.clone(), outcome.clone());
         }
         graph.node = rewriting.nodes;
@@ -197,22 +221,22 @@ struct Rewriting {
 
 impl Rewriting {
     /// The name of what `value` is when it is rounded.
-    fn read(&mut self, value: &str, range: Range) -> String {
+    fn read(&mut self, value: &str, rounding: Rounding) -> String {
         if let Some(name) = self.readable.get(value) {
             return name.clone();
         }
         let name = format!("{value}/rounded");
-        self.round(value, &name, range);
+        self.round(value, &name, rounding);
         self.readable.insert(value.into(), name.clone());
         name
     }
 
     /// Rounds `value` to bytes, from which `rounded` is made again.
-    fn round(&mut self, value: &str, rounded: &str, range: Range) {
+    fn round(&mut self, value: &str, rounded: &str, rounding: Rounding) {
         let (scale, zero, bytes) =
             (format!("{rounded}/scale"), format!("{rounded}/zero"), format!("{rounded}/bytes"));
-        self.constant(&scale, DataType::Float, &[], &range.scale().to_le_bytes());
-        self.constant(&zero, DataType::Uint8, &[], &[range.zero()]);
+        self.constant(&scale, DataType::Float, &[], &rounding.scale.to_le_bytes());
+        self.constant(&zero, DataType::Uint8, &[], &[rounding.zero]);
         self.node("QuantizeLinear", &[value, &scale, &zero], &bytes, vec![]);
         self.node("DequantizeLinear", &[&bytes, &scale, &zero], rounded, vec![]);
     }
@@ -283,6 +307,22 @@ fn operands(node: &NodeProto) -> &[String] {
 fn operands_mut(node: &mut NodeProto) -> &mut [String] {
     let count = operands(node).len();
     &mut node.input[..count]
+}
+
+/// What the graph makes of bytes already.
+fn ready(graph: &GraphProto, constants: &HashMap<&str, &TensorProto>) -> HashMap<String, Rounding> {
+    let rounding = |node: &NodeProto| {
+        let [_, scale, zero] = &node.input[..] else { return None };
+        let (scale, zero) = (constants.get(scale.as_str())?, constants.get(zero.as_str())?);
+        match (&weights::floats(scale)?[..], zero.data_type, zero.raw_data.as_deref()?) {
+            (&[scale], Some(element), &[zero]) if element == DataType::Uint8 as i32 => {
+                Some(Rounding { scale, zero })
+            }
+            _ => None,
+        }
+    };
+    let nodes = graph.node.iter().filter(|node| node.op_type.as_deref() == Some("DequantizeLinear"));
+    nodes.filter_map(|node| Some((node.output.first()?.clone(), rounding(node)?))).collect()
 }
 
 /// The nodes that one of the `outputs` needs.

@@ -181,8 +181,8 @@ mod fitting {
     use gstanomaly::methods::cpr;
     use gstanomaly::methods::cpr::train::{Learning, Preset, Resume};
     pub use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress, UpdateOptions};
-    use gstanomaly::network::{Device, Precision};
     use gstanomaly::network::backbone::Backbone;
+    use gstanomaly::network::{Device, Precision};
     use image::RgbImage;
     use std::path::{Path, PathBuf};
     use std::sync::LazyLock;

@@ -64,8 +64,9 @@ pub(crate) fn in_bytes(
     })?;
     let seen = seen.ok_or_else(|| Error::Fit(format!("none of the {} images can be read", images.len())))?;
     let ranges = seen.into_iter().zip(widest.unwrap_or_default()).enumerate();
-    let ranges: Vec<Range> =
-        ranges.map(|(i, (seen, widest))| if quantiser.is_exact(i) { seen.and(widest) } else { seen }).collect();
+    let ranges: Vec<Range> = ranges
+        .map(|(i, (seen, widest))| if quantiser.is_exact(i) { seen.and(widest) } else { seen })
+        .collect();
     quantiser.apply(&ranges)
 }
 

@@ -58,13 +58,14 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     }
     let shape = shape(&params, &input);
     check_room(&params, &images, options, progress)?;
-    let options = &*with_precision(options, &mut images, progress)?;
 
     let graph = heads::all_channels(options, size, &layers, (shape.height, shape.width))?;
     let nonzero = count_nonzero(&graph, options, &mut images, &layers, shape, progress)?;
     let mut chosen = order_channels(&nonzero, params.fewest_nonzero);
     chosen.truncate(params.channels);
     chosen.sort_unstable();
+    // Channels are chosen by what they are before it is rounded: what is nearly zero would be counted as zero.
+    let options = &*with_precision(options, &mut images, progress)?;
     let graph = heads::features(options, size, &layers, &chosen, &params, shape)?;
     staging.write_graph(&graph)?;
     let (features, samples) = extract(&graph, options, &mut images, &params, shape, progress)?;

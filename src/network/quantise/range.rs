@@ -29,17 +29,22 @@ impl Range {
         self.least.is_finite() && self.most.is_finite()
     }
 
-    /// The difference between two bytes.
-    pub fn scale(self) -> f32 {
-        match (self.most - self.least) / STEPS {
+    /// The bytes for it.
+    pub(super) fn rounding(self) -> Rounding {
+        let scale = match (self.most - self.least) / STEPS {
             // It is zero everywhere.
             scale if scale < f32::MIN_POSITIVE => 1.0,
             scale => scale,
-        }
+        };
+        Rounding { scale, zero: (-self.least / scale).round() as u8 }
     }
+}
 
+/// Which byte stands for what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rounding {
+    /// The difference between two bytes.
+    pub scale: f32,
     /// The byte that stands for zero.
-    pub fn zero(self) -> u8 {
-        (-self.least / self.scale()).round() as u8
-    }
+    pub zero: u8,
 }

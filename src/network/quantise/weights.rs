@@ -33,7 +33,8 @@ pub(super) fn floats(tensor: &TensorProto) -> Option<Cow<'_, [f32]>> {
         Some(raw) => raw.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
         None => Cow::Borrowed(&tensor.float_data),
     };
-    let count = tensor.dims.iter().try_fold(1usize, |all, &side| all.checked_mul(usize::try_from(side).ok()?))?;
+    let count =
+        tensor.dims.iter().try_fold(1usize, |all, &side| all.checked_mul(usize::try_from(side).ok()?))?;
     (values.len() == count).then_some(values)
 }
 
@@ -56,8 +57,12 @@ pub(super) fn round(weights: &TensorProto, bias: Option<&TensorProto>, scale: f3
             (largest(channel) / MOST).max(of_bias).max(f32::MIN_POSITIVE / scale.min(1.0))
         })
         .collect();
-    let weights = channels.zip(&scales).flat_map(|(channel, &scale)| channel.iter().map(move |w| (w / scale).round() as i8)).collect();
-    let bias = bias.map(|bias| bias.iter().zip(&scales).map(|(b, s)| (b / (s * scale)).round() as i32).collect());
+    let weights = channels
+        .zip(&scales)
+        .flat_map(|(channel, &scale)| channel.iter().map(move |w| (w / scale).round() as i8))
+        .collect();
+    let bias =
+        bias.map(|bias| bias.iter().zip(&scales).map(|(b, s)| (b / (s * scale)).round() as i32).collect());
     Some(Rounded { weights, scales, bias })
 }
 
@@ -92,7 +97,10 @@ mod tests {
 
     #[test]
     fn weights_of_another_kind_are_not_read() {
-        assert!(!is_readable(&TensorProto { data_type: Some(DataType::Int64 as i32), ..tensor(&[1], &[1.0]) }));
+        assert!(!is_readable(&TensorProto {
+            data_type: Some(DataType::Int64 as i32),
+            ..tensor(&[1], &[1.0])
+        }));
         assert!(!is_readable(&tensor(&[3], &[1.0])));
     }
 }

@@ -130,8 +130,14 @@ mod tests {
         assert_eq!((entry.method, entry.preset), (Method::Cpr, PresetArgument::Faster));
         assert_eq!(entry.size, Some(InputSize::Fixed(64, 96)));
         assert_eq!(entry.set, [("neighbours".into(), "5".into())]);
-        assert_eq!((entry.layers.as_slice(), entry.precision), (&["a".into(), "b".into()][..], Some(PrecisionArgument::Int8)));
-        assert_eq!(entry.bundle_name(), "cpr-faster-size-64x96-neighbours-5-layers-a-b-precision-int8.bundle");
+        assert_eq!(
+            (entry.layers.as_slice(), entry.precision),
+            (&["a".into(), "b".into()][..], Some(PrecisionArgument::Int8))
+        );
+        assert_eq!(
+            entry.bundle_name(),
+            "cpr-faster-size-64x96-neighbours-5-layers-a-b-precision-int8.bundle"
+        );
         assert_eq!(parse("hetmm:sheets=all").unwrap().set, [("sheets".into(), "null".into())]);
         assert_eq!(set("patchcore.coreset=0.01").unwrap().1, ("coreset".into(), "0.01".into()));
         assert_eq!(set("cpr.global.codes=5").unwrap().1, ("global.codes".into(), "5".into()));

@@ -216,6 +216,7 @@ impl Groundwork<'_> {
             "images": self.hashes,
             "kind": self.kind().name(),
             "backbone": self.options.backbone.card.sha256,
+            "precision": self.options.precision,
             "layers": self.layers.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
             "input": self.input,
             "params": self.params,
