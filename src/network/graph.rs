@@ -286,7 +286,7 @@ fn named(graph: &GraphProto) -> usize {
     let own = values
         .chain(constants)
         .filter_map(|name| name.strip_prefix(OWN)?.split('/').next()?.rsplit_once('_'));
-    own.filter_map(|(_, number)| number.parse().ok()).max().unwrap_or(0)
+    own.filter_map(|(_, number)| number.parse::<u32>().ok()).max().unwrap_or(0) as usize
 }
 
 /// Names that the sub-graphs of an attribute may take from the graph around them.

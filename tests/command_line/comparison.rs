@@ -53,6 +53,27 @@ fn methods_are_compared_as_fit_and_eval_have_them() {
 }
 
 #[test]
+fn a_network_of_bytes_is_a_row_of_its_own() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    let bytes = "compare --data cloth --size 64x64 --methods cpr:precision=int8 --out out";
+    let compared = shop.succeeds(&format!("{bytes} --json"));
+    compared.says(&["cpr:precision=int8: measuring the network's values: 12"]);
+    let row = &compared.json()["methods"][0];
+    assert_eq!((&row["image_auroc"], &row["backbone"]["precision"]), (&1.0.into(), &"int8".into()));
+    shop.succeeds("fit --data cloth --size 64x64 --precision int8 --out alone.bundle");
+    assert!(shop.bundle("alone.bundle") == shop.bundle("out/cpr-precision-int8.bundle"));
+    let info = shop.succeeds("info alone.bundle");
+    assert!(info.stdout.contains("computes with   bytes (--precision int8)"), "{}", info.stdout);
+    let page = std::fs::read_to_string(shop.path("out/compare.html")).unwrap();
+    assert!(page.contains("efficientnet-lite0 stride8+stride16 in bytes, 64x64"));
+
+    let again = shop.succeeds(&format!("{bytes} --resume"));
+    assert!(!again.stderr.contains("filling the bank"), "{}", again.stderr);
+    shop.refuses("fit --data cloth --precision int4 --out other.bundle").says(&["f32", "int8"]);
+}
+
+#[test]
 fn a_method_that_fails_is_a_row_with_its_reason() {
     let shop = Workshop::new();
     shop.category("cloth");

@@ -66,7 +66,7 @@ impl Method {
 pub enum PrecisionArgument {
     /// Numbers of 32 bits
     F32,
-    /// Bytes, where it can: two to three times as fast on a processor, and a little less exact
+    /// Bytes, where it can: faster on a processor, and a little less exact
     Int8,
 }
 

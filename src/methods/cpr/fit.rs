@@ -73,7 +73,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     possible.check(&input).map_err(Error::Setting)?;
     let codes = draft.global.codes;
 
-    let options = &*with_precision(options, &mut images, progress)?;
+    let options = &*with_precision(options, &names, &mut images, progress)?;
     let zones = ForegroundParams::default();
     let telling = match options.foreground {
         Foreground::Off => 0,

@@ -193,10 +193,11 @@ impl ImageSet {
         }
     }
 
-    /// Runs `network` on `most` images at most, evenly chosen, and hands the maps to `use_maps`; those that cannot be read are left out.
+    /// Runs `network` on `most` images at most, evenly chosen, and hands the maps to `use_maps`; others take the place of those that
+    /// cannot be read.
     ///
     /// # Errors
-    /// If the network fails or the user interrupts.
+    /// If the network fails, the user interrupts, an image is unreadable and the fit is strict, or none can be read.
     pub fn some(
         &mut self,
         most: usize,
@@ -209,13 +210,19 @@ impl ImageSet {
         let count = self.paths.len();
         let step = count.div_ceil(most).max(1);
         progress.stage(stage, count.min(most));
-        let mut used = 0;
+        let (mut used, mut unread) = (0, Vec::new());
         for at in (0..step).flat_map(|first| (first..count).step_by(step)) {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
-            // A pass over all of them says what cannot be read.
-            let Ok(picture) = load_picture(&self.paths[at]) else { continue };
+            let picture = match load_picture(&self.paths[at]) {
+                Ok(picture) => picture,
+                Err(e) if self.strict => return Err(e),
+                Err(e) => {
+                    unread.push(e);
+                    continue;
+                }
+            };
             let preprocessor = self.preprocessor(&picture)?;
             use_maps(&network.extract(preprocessor, &mut input, &picture.frame()?)?);
             progress.advance();
@@ -224,6 +231,11 @@ impl ImageSet {
                 break;
             }
         }
+        if used == 0 {
+            unread.iter().for_each(|e| progress.note(&format!("left out: {e}")));
+            return Err(Error::Fit(format!("none of the {count} images can be read")));
+        }
+        // A pass over all of them says what cannot be read.
         Ok(())
     }
 

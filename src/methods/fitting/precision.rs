@@ -1,7 +1,7 @@
 //! Networks that compute with what the options say.
 
 use super::{FitOptions, ImageSet, Progress};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::network::quantise::{LEAST, MOST, Quantiser, Range};
 use crate::network::{FeatureMap, Network, OutputSpec};
 use std::borrow::Cow;
@@ -9,22 +9,22 @@ use std::borrow::Cow;
 /// Images at most that ranges are measured on.
 const MEASURED: usize = 32;
 
-/// `options` with a backbone that computes as they say.
+/// `options` with a backbone whose `layers` are computed as they say.
 ///
 /// # Errors
 /// If it cannot, none of the `images` can be read, or the user interrupts.
 pub(crate) fn with_precision<'a>(
     options: &'a FitOptions,
+    layers: &[String],
     images: &mut ImageSet,
     progress: &mut dyn Progress,
 ) -> Result<Cow<'a, FitOptions>> {
     if options.precision.is_f32() {
         return Ok(Cow::Borrowed(options));
     }
-    let layers: Vec<String> = options.backbone.card.layers.iter().map(|layer| layer.name.clone()).collect();
     let mut options = options.clone();
     let model = std::mem::take(&mut options.backbone.model);
-    options.backbone.model = in_bytes(&model, &layers, &options, images, progress)?;
+    options.backbone.model = in_bytes(&model, layers, &options, images, progress)?;
     Ok(Cow::Owned(options))
 }
 
@@ -39,11 +39,11 @@ pub(crate) fn in_bytes(
     images: &mut ImageSet,
     progress: &mut dyn Progress,
 ) -> Result<Vec<u8>> {
-    let quantiser = Quantiser::new(model, outputs)?;
     let input = images.input();
     let size = (input.width, input.height);
+    let quantiser = Quantiser::new(model, size, outputs)?;
     let told = [LEAST, MOST].map(|role| OutputSpec::floats(role, [quantiser.values()])).to_vec();
-    let mut network = Network::load(&quantiser.probe(size)?, size, told, options.device, options.threads)?;
+    let mut network = Network::load(&quantiser.probe()?, size, told, options.device, options.threads)?;
     let ranges_of = |maps: &[FeatureMap]| -> Vec<Range> {
         let (least, most) = (maps[0].floats(), maps[1].floats());
         least.iter().zip(most).map(|(&least, &most)| Range::new(least, most)).collect()
@@ -62,10 +62,13 @@ pub(crate) fn in_bytes(
     images.some(MEASURED, &mut network, "measuring the network's values", progress, |maps| {
         join(&mut seen, ranges_of(maps));
     })?;
-    let seen = seen.ok_or_else(|| Error::Fit(format!("none of the {} images can be read", images.len())))?;
-    let ranges = seen.into_iter().zip(widest.unwrap_or_default()).enumerate();
+    let ranges = seen.unwrap_or_default().into_iter().zip(widest.unwrap_or_default()).enumerate();
     let ranges: Vec<Range> = ranges
-        .map(|(i, (seen, widest))| if quantiser.is_exact(i) { seen.and(widest) } else { seen })
+        .map(|(i, (seen, widest))| match quantiser.is_exact(i) && widest.is_finite() {
+            true => seen.and(widest),
+            // What divides by how much an image varies says nothing of a flat one.
+            false => seen,
+        })
         .collect();
     quantiser.apply(&ranges)
 }

@@ -42,7 +42,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     params.check(&input).map_err(Error::Setting)?;
     let shapes: Vec<Shape> = params.layers.iter().map(|layer| layer.shape(&input)).collect();
 
-    let options = &*with_precision(options, &mut images, progress)?;
+    let options = &*with_precision(options, &names, &mut images, progress)?;
     let graph = graph(options, (input.width, input.height), &names, &shapes)?;
     staging.write_graph(&graph)?;
     let size = (input.width, input.height);

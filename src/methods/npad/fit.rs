@@ -65,7 +65,8 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     chosen.truncate(params.channels);
     chosen.sort_unstable();
     // Channels are chosen by what they are before it is rounded: what is nearly zero would be counted as zero.
-    let options = &*with_precision(options, &mut images, progress)?;
+    let names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
+    let options = &*with_precision(options, &names, &mut images, progress)?;
     let graph = heads::features(options, size, &layers, &chosen, &params, shape)?;
     staging.write_graph(&graph)?;
     let (features, samples) = extract(&graph, options, &mut images, &params, shape, progress)?;
@@ -104,7 +105,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let manifest = options.manifest(Fitted {
         method: NAME,
         preset: "standard",
-        layers: layers.into_iter().map(|layer| layer.name).collect(),
+        layers: names,
         input,
         params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
         calibration,

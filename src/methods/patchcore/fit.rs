@@ -35,7 +35,8 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let mut params = options.apply(draft, &Params::DECIDED)?;
     params.check(&input).map_err(Error::Setting)?;
 
-    let options = &*with_precision(options, &mut images, progress)?;
+    let names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
+    let options = &*with_precision(options, &names, &mut images, progress)?;
     let graph = build_graph(options, &layers, &input, &params.embedding)?;
     staging.write_graph(&graph)?;
     let size = (input.width, input.height);
@@ -66,7 +67,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let manifest = options.manifest(Fitted {
         method: NAME,
         preset: "standard",
-        layers: layers.iter().map(|layer| layer.name.clone()).collect(),
+        layers: names,
         input,
         params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
         calibration,

@@ -66,7 +66,7 @@ fn parse(text: &str) -> Result<Entry, String> {
             None => entry.preset = preset(method, part)?,
             Some(("backbone", value)) => entry.backbone = Some(value.into()),
             Some(("layers", value)) => entry.layers = value.split('+').map(Into::into).collect(),
-            Some(("precision", value)) => entry.precision = Some(PrecisionArgument::from_str(value, false)?),
+            Some(("precision", value)) => entry.precision = Some(precision(value)?),
             Some(("size", value)) => entry.size = Some(arguments::input_size(value)?),
             Some((name, value)) => entry.set.push(setting(method, name, value)?),
         }
@@ -100,6 +100,10 @@ fn preset(method: Method, name: &str) -> Result<PresetArgument, String> {
             "'{name}' is neither a preset (raw, standard, fast, faster) nor a setting such as neighbours=5"
         )),
     }
+}
+
+fn precision(name: &str) -> Result<PrecisionArgument, String> {
+    PrecisionArgument::from_str(name, false).map_err(|_| format!("precision '{name}': expected f32 or int8"))
 }
 
 /// A parameter of a method; what `adtrain fit` has a flag for is read as that flag reads it.
@@ -167,6 +171,7 @@ mod tests {
             ("cpr:quick", "'quick' is neither a preset"),
             ("cpr:size=100x100", "multiples of 32"),
             ("hetmm:sheets=few", "expected a number of sheets"),
+            ("cpr:precision=int4", "precision 'int4': expected f32 or int8"),
         ] {
             let problem = parse(text).unwrap_err();
             assert!(problem.contains(part), "{text}: {problem}");
