@@ -1,3 +1,5 @@
+//! What a network computes with.
+
 use serde::{Deserialize, Serialize};
 
 /// What a network computes with.
