@@ -61,7 +61,8 @@ fn a_network_of_bytes_is_a_row_of_its_own() {
     compared.says(&["cpr:precision=int8: measuring the network's values: 12"]);
     let row = &compared.json()["methods"][0];
     assert_eq!((&row["image_auroc"], &row["backbone"]["precision"]), (&1.0.into(), &"int8".into()));
-    shop.succeeds("fit --data cloth --size 64x64 --precision int8 --out alone.bundle");
+    let fitted = shop.succeeds("fit --data cloth --size 64x64 --precision int8 --out alone.bundle");
+    assert!(fitted.stdout.contains("efficientnet-lite0 in bytes at 64x64"), "{}", fitted.stdout);
     assert!(shop.bundle("alone.bundle") == shop.bundle("out/cpr-precision-int8.bundle"));
     let info = shop.succeeds("info alone.bundle");
     assert!(info.stdout.contains("computes with   bytes (--precision int8)"), "{}", info.stdout);
