@@ -49,6 +49,14 @@ pub struct BackboneInfo {
     pub precision: Precision,
 }
 
+impl BackboneInfo {
+    /// Its name, and what it computes with if that is not what its weights are, for people.
+    pub fn title(&self) -> String {
+        let bytes = if self.precision.is_f32() { "" } else { " in bytes" };
+        format!("{}{bytes}", self.name)
+    }
+}
+
 /// Where normal ends, and how that was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {

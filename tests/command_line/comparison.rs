@@ -67,7 +67,7 @@ fn a_network_of_bytes_is_a_row_of_its_own() {
     let info = shop.succeeds("info alone.bundle");
     assert!(info.stdout.contains("computes with   bytes (--precision int8)"), "{}", info.stdout);
     let page = std::fs::read_to_string(shop.path("out/compare.html")).unwrap();
-    assert!(page.contains("efficientnet-lite0 stride8+stride16 in bytes, 64x64"));
+    assert!(page.contains("efficientnet-lite0 in bytes stride8+stride16, 64x64"));
 
     let again = shop.succeeds(&format!("{bytes} --resume"));
     assert!(!again.stderr.contains("filling the bank"), "{}", again.stderr);

@@ -275,10 +275,9 @@ impl Row<'_> {
         let description = self.outcome.as_ref().map(|measured| {
             let Manifest { preset, backbone, input, .. } = &measured.manifest;
             format!(
-                "{preset}, {} {}{}, {}x{}",
-                backbone.name,
+                "{preset}, {} {}, {}x{}",
+                backbone.title(),
                 backbone.layers.join("+"),
-                if backbone.precision.is_f32() { "" } else { " in bytes" },
                 input.width,
                 input.height
             )

@@ -168,13 +168,12 @@ fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
         Some(false) => ", foreground off",
         None => "",
     };
-    let bytes = if manifest.backbone.precision.is_f32() { "" } else { " in bytes" };
     format!(
-        "{}: {} with {}{bytes} at {}x{}{foreground}, learned from {}{left_out} in {seconds:.0} s\n\
+        "{}: {} with {} at {}x{}{foreground}, learned from {}{left_out} in {seconds:.0} s\n\
          threshold {:.4}: {}",
         out.display(),
         manifest.method,
-        manifest.backbone.name,
+        manifest.backbone.title(),
         manifest.input.width,
         manifest.input.height,
         match training.images {

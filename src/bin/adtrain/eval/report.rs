@@ -94,7 +94,7 @@ fn model_facts(manifest: &Manifest, cascade: &Cascade) -> ModelFacts {
     ModelFacts {
         name: manifest.name.clone(),
         method: format!("{}, {}", manifest.method, manifest.preset),
-        backbone: manifest.backbone.name.clone(),
+        backbone: manifest.backbone.title(),
         size: (manifest.input.width as usize, manifest.input.height as usize),
         training_images: manifest.training.images,
         date: manifest.training.date.clone(),
