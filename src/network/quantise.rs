@@ -79,8 +79,8 @@ impl Quantiser {
         let graph = &*graph;
         let constants: HashMap<&str, &TensorProto> =
             graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor))).collect();
-        let declared = graph.output.iter().filter_map(|output| output.name.as_ref());
-        let results: HashSet<&String> = declared.chain(outputs).collect();
+        let declared = graph.output.iter().filter_map(|output| output.name.as_deref());
+        let results: HashSet<&str> = declared.chain(outputs.iter().map(String::as_str)).collect();
         let needed = leading_to(graph, outputs);
         let ready = ready(graph, &constants);
         let mut readers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
@@ -122,7 +122,7 @@ impl Quantiser {
             } else if needed.contains(&i)
                 && cuts_at_zero(node, &constants)
                 && readers(input).len() == 1
-                && !results.contains(&node.input[0])
+                && !results.contains(input)
                 && let Some(maker) = makers.get(input).copied().filter(|maker| operators.contains_key(maker))
                 // What a maximum is rounded by is what its input was.
                 && graph.node[maker].op_type.as_deref() != Some("MaxPool")

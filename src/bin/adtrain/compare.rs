@@ -18,7 +18,6 @@ use gstanomaly::dataset::{GOOD, TestImage, test_images, training_images};
 use gstanomaly::evaluate::{ComparedMethod, Comparison, MethodFigures, PixelFigures};
 use gstanomaly::methods::cpr::train::Resume;
 use gstanomaly::methods::fitting::{FitOptions, InputSize, Progress};
-use gstanomaly::network::Precision;
 use gstanomaly::network::backbone::Backbone;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -254,7 +253,7 @@ fn options(arguments: &Arguments, entry: &Entry, bundle: &Path) -> anyhow::Resul
         data: arguments.data.clone(),
         dataset,
         backbone: Backbone::open(entry.backbone.as_ref().unwrap_or(&arguments.backbone))?,
-        precision: entry.precision.map_or_else(Precision::default, Into::into),
+        precision: entry.precision.into(),
         layers: entry.layers.clone(),
         size: entry.size.unwrap_or(arguments.size),
         fit: arguments::fit_of(arguments.fit, arguments.resize)?,

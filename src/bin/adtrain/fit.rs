@@ -8,7 +8,6 @@ use crate::date;
 use crate::learning::{self, LearningArguments, Settings};
 use gstanomaly::bundle::Manifest;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
-use gstanomaly::network::Precision;
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -34,9 +33,9 @@ pub struct Arguments {
     /// than for raw features], up to three for hetmm and npad [default: all]
     #[arg(long, value_delimiter = ',', value_name = "A,B,..")]
     layers: Vec<String>,
-    /// What the network computes with [default: f32]
-    #[arg(long, value_enum)]
-    precision: Option<PrecisionArgument>,
+    /// What the network computes with
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: PrecisionArgument,
     /// Size at which the network sees the images, in multiples of 32; auto: the images' own shape
     #[arg(long, default_value = "320x320", value_parser = arguments::input_size, value_name = "WxH|auto")]
     size: InputSize,
@@ -107,7 +106,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         data: arguments.data.clone(),
         dataset,
         backbone: Backbone::open(&arguments.backbone)?,
-        precision: arguments.precision.map_or_else(Precision::default, Into::into),
+        precision: arguments.precision.into(),
         layers: arguments.layers.clone(),
         size: arguments.size,
         fit: arguments::fit_of(arguments.fit, arguments.resize)?,

@@ -1,14 +1,13 @@
 //! Constants of a graph in one place, however it was exported.
 
 use crate::network::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Makes initializers of what Constant nodes make, and of copies of either by Identity nodes; initializers are no inputs any longer.
 pub(super) fn gather(graph: &mut GraphProto) {
     let mut copies: HashMap<String, String> = HashMap::new();
     let mut constants: Vec<TensorProto> = std::mem::take(&mut graph.initializer);
-    let mut known: std::collections::HashSet<String> =
-        constants.iter().filter_map(|tensor| tensor.name.clone()).collect();
+    let mut known: HashSet<String> = constants.iter().filter_map(|tensor| tensor.name.clone()).collect();
     graph.input.retain(|input| !input.name.as_ref().is_some_and(|name| known.contains(name)));
     let results: Vec<String> = graph.output.iter().filter_map(|output| output.name.clone()).collect();
     graph.node.retain_mut(|node| {

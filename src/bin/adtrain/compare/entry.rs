@@ -16,7 +16,7 @@ pub struct Entry {
     /// Instead of the one for all.
     pub backbone: Option<String>,
     /// What the network computes with.
-    pub precision: Option<PrecisionArgument>,
+    pub precision: PrecisionArgument,
     /// Instead of the backbone's default ones.
     pub layers: Vec<String>,
     /// Instead of the one for all.
@@ -56,7 +56,7 @@ fn parse(text: &str) -> Result<Entry, String> {
         method,
         preset: PresetArgument::Raw,
         backbone: None,
-        precision: None,
+        precision: PrecisionArgument::F32,
         layers: Vec::new(),
         size: None,
         set: Vec::new(),
@@ -66,7 +66,7 @@ fn parse(text: &str) -> Result<Entry, String> {
             None => entry.preset = preset(method, part)?,
             Some(("backbone", value)) => entry.backbone = Some(value.into()),
             Some(("layers", value)) => entry.layers = value.split('+').map(Into::into).collect(),
-            Some(("precision", value)) => entry.precision = Some(precision(value)?),
+            Some(("precision", value)) => entry.precision = precision(value)?,
             Some(("size", value)) => entry.size = Some(arguments::input_size(value)?),
             Some((name, value)) => entry.set.push(setting(method, name, value)?),
         }
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(entry.set, [("neighbours".into(), "5".into())]);
         assert_eq!(
             (entry.layers.as_slice(), entry.precision),
-            (&["a".into(), "b".into()][..], Some(PrecisionArgument::Int8))
+            (&["a".into(), "b".into()][..], PrecisionArgument::Int8)
         );
         assert_eq!(
             entry.bundle_name(),
