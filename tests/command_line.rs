@@ -226,6 +226,27 @@ fn calibrate_moves_the_threshold_and_nothing_else() {
 }
 
 #[test]
+fn calibration_needs_parts_that_the_bundle_does_not_know() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    shop.fit("cloth", "b");
+    let before = shop.manifest("b");
+    shop.fails("calibrate --model b --normal cloth/train/good")
+        .says(&["has learned from all", "other good parts"]);
+    shop.good("one", 1, 7);
+    shop.fails("calibrate --model b --normal one").says(&["one", "at least 2 are needed"]);
+    assert_eq!(shop.manifest("b"), before);
+
+    shop.good("mixed", 3, 8);
+    let known = std::fs::read_dir(shop.path("cloth/train/good")).unwrap().next().unwrap().unwrap().path();
+    let name = format!("known.{}", known.extension().unwrap().display());
+    std::fs::copy(&known, shop.path("mixed").join(name)).unwrap();
+    let text = shop.succeeds("calibrate --model b --normal mixed");
+    text.says(&["1 of 4 images are left out", "3 images of good parts are few"]);
+    assert!(text.stdout.contains("of 3 normal images"), "{}", text.stdout);
+}
+
+#[test]
 fn backbones_are_listed_and_imported() {
     let shop = Workshop::new();
     let list = shop.succeeds("backbones").stdout;

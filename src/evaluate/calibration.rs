@@ -25,8 +25,11 @@ pub struct Scores {
 /// Where there are enough normal images, the threshold is their quantile. Where there are too few for that share (fewer than
 /// `1 / false_alarms`), the tail of a log-normal distribution with their median and the spread of their upper half stands in, never
 /// below their largest score. A picture that occurs twice has next to no score and says nothing of how high that of a good part can be:
-/// scores below a hundredth of the largest are left out of the tail, however many they are. With defective images the threshold moves up
-/// to the middle between it and the lowest defective score above it.
+/// scores below a hundredth of the largest are left out of the tail, however many they are.
+///
+/// With defective images the threshold moves up to the middle between it and the lowest defective score above it. Where the tail stood
+/// in, it is a guess, and defects that lie between the largest normal score and it are known: then the middle between that score and the
+/// lowest of them is the threshold.
 /// `map_level` gives the value of the anomaly map that corresponds to an image score.
 ///
 /// # Errors
@@ -57,9 +60,10 @@ pub fn calibrate(
     } else {
         (log_normal_tail(&normal, false_alarms).max(highest), "log-normal tail")
     };
-    let above = scores.defective.iter().copied().filter(|&score| score > threshold).min_by(f64::total_cmp);
-    if let Some(defect) = above {
-        threshold = 0.5 * (threshold + defect);
+    let lowest_above =
+        |level: f64| scores.defective.iter().copied().filter(|&score| score > level).min_by(f64::total_cmp);
+    if let Some(defect) = lowest_above(threshold.min(highest)) {
+        threshold = 0.5 * (if defect > threshold { threshold } else { highest } + defect);
         how = "middle between normal and defective";
     }
     let range = ScoreRange::around(threshold, lowest);
@@ -181,6 +185,18 @@ mod tests {
         let c =
             calibrate(&scores((0..1001).map(f64::from), vec![5.0, 2995.0]), 0.005, "test", |s| s).unwrap();
         assert!((c.threshold - 1995.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn defects_are_known_better_than_the_tail_of_few_images() {
+        let normal = [10.0, 11.0, 12.0, 11.5];
+        let threshold =
+            |defective| calibrate(&scores(normal, defective), 0.005, "test", |s| s).unwrap().threshold;
+        let tail = threshold(vec![]);
+        assert!(tail > 12.4, "{tail}");
+        assert!((threshold(vec![9.0, 12.4, 40.0]) - 12.2).abs() < 1e-9);
+        assert!((threshold(vec![9.0, 40.0]) - 0.5 * (tail + 40.0)).abs() < 1e-9);
+        assert_eq!(threshold(vec![9.0, 12.0]), tail);
     }
 
     #[test]

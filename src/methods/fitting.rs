@@ -4,7 +4,7 @@ mod images;
 mod precision;
 mod spool;
 
-pub use images::ImageSet;
+pub use images::{ImageSet, unknown};
 pub(crate) use precision::{in_bytes, with_precision};
 pub use spool::Spool;
 pub(crate) use spool::free_disk;

@@ -129,9 +129,10 @@ fn a_full_disk_leaves_the_old_calibration() {
     let shop = Workshop::new();
     shop.good("good", 12, 1);
     shop.fit("good", "b");
+    shop.good("others", 4, 2);
     let old = shop.bundle("b");
     let mut command = Command::new(shop.command("").get_program());
-    command.args("calibrate --model b --normal good".split_whitespace()).current_dir(shop.path(""));
+    command.args("calibrate --model b --normal others".split_whitespace()).current_dir(shop.path(""));
     limit_files(&mut command, 100);
     assert_eq!(command.output().unwrap().status.code(), Some(1));
     assert!(shop.bundle("b") == old);
@@ -142,12 +143,13 @@ fn one_program_at_a_time_calibrates() {
     let shop = Workshop::new();
     shop.good("good", 12, 1);
     shop.fit("good", "b");
+    shop.good("others", 4, 2);
     let old = shop.bundle("b");
     let somebody = gstanomaly::bundle::Exclusive::lock(&shop.path("b")).unwrap();
-    shop.fails("calibrate --model b --normal good").says(&["another program"]);
+    shop.fails("calibrate --model b --normal others").says(&["another program"]);
     assert!(shop.bundle("b") == old);
     drop(somebody);
-    shop.succeeds("calibrate --model b --normal good");
+    shop.succeeds("calibrate --model b --normal others");
 }
 
 #[test]

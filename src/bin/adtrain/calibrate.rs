@@ -3,13 +3,13 @@
 use crate::arguments::Hardware;
 use crate::console::{self, Console};
 use crate::interrupt;
-use gstanomaly::bundle::{Calibration, Exclusive, save_manifest};
+use gstanomaly::bundle::{Bundle, Calibration, Exclusive, LearnedImages, save_manifest};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::list_images;
 use gstanomaly::evaluate::calibration::{self, FALSE_ALARMS, Scores};
 use gstanomaly::frame::load_picture;
 use gstanomaly::methods::Anomaly;
-use gstanomaly::methods::fitting::Progress;
+use gstanomaly::methods::fitting::{Progress, unknown};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -20,10 +20,10 @@ pub struct Arguments {
     /// The bundle to change
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
-    /// Folder of images of good parts, best others than it learned from
+    /// Folder of images of good parts; those that the bundle has learned from are left out
     #[arg(long, value_name = "DIR")]
     normal: PathBuf,
-    /// Folder of images of defective parts; can be given again
+    /// Folder of images of defective parts, which the threshold keeps away from as far as good parts allow; can be given again
     #[arg(long, value_name = "DIR")]
     defects: Vec<PathBuf>,
     /// Share of good parts that may be rejected
@@ -39,12 +39,17 @@ pub struct Arguments {
     hardware: Hardware,
 }
 
+/// Images of good parts at least, and below which a note is given.
+const LEAST: usize = 2;
+const ENOUGH: usize = 20;
+
 const EXAMPLES: &str = "\
 Examples:
   adtrain calibrate --model bottle.bundle --normal last_week/good
   adtrain calibrate --model bottle.bundle --normal good --defects scratched --defects dented --false-alarms 0.001
 
-Only the threshold and the scale of the scores change. A pipeline that plays the bundle takes them up if its \
+Only the threshold and the scale of the scores change. Of fewer good parts than one false alarm is allowed in, how much they \
+differ says where the threshold is; 20 are few, hundreds are better. Defects above all of them put it midway. A pipeline that plays the bundle takes them up if its \
 'follow' is true, others when they open it again.";
 
 fn share(text: &str) -> Result<f64, String> {
@@ -57,18 +62,31 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let alone = Exclusive::lock(&arguments.model)?;
     let mut cascade = arguments.hardware.open(alone.place())?;
     let mut scores = Scores::default();
-    each(&mut cascade, &arguments.normal, arguments.strict, console, |anomaly| {
+    let normal = unlearned(cascade.bundle(), &arguments.normal, console)?;
+    each(&mut cascade, &arguments.normal, &normal, arguments.strict, console, |anomaly| {
         scores.normal.push(anomaly.score);
         scores
             .map_means
             .push(anomaly.map.iter().map(|&v| f64::from(v)).sum::<f64>() / anomaly.map.len() as f64);
     })?;
+    let found = scores.normal.len();
+    anyhow::ensure!(
+        found >= LEAST,
+        "{}: one image of a good part says nothing of how much they differ; at least {LEAST} are needed, {ENOUGH} or more \
+         are better",
+        arguments.normal.display()
+    );
     for folder in &arguments.defects {
-        each(&mut cascade, folder, arguments.strict, console, |anomaly| {
+        each(&mut cascade, folder, &list_images(folder)?, arguments.strict, console, |anomaly| {
             scores.defective.push(anomaly.score)
         })?;
     }
     console.finish();
+    if found < ENOUGH {
+        console.note(&format!(
+            "{found} images of good parts are few to set a threshold by; {ENOUGH} or more are better"
+        ));
+    }
     let method = cascade.bundle().method();
     let calibration =
         calibration::calibrate(&scores, arguments.false_alarms, "calibration images", |score| {
@@ -80,18 +98,45 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     console::print(&describe(&before, &manifest.calibration, &scores, arguments.json))
 }
 
+/// The images of a folder that the bundle has not learned from. What it knows it finds without any distance, as it will find no part
+/// that is yet to come.
+fn unlearned(bundle: &Bundle, folder: &Path, console: &mut Console) -> anyhow::Result<Vec<PathBuf>> {
+    let images = list_images(folder)?;
+    let Some(learned) = LearnedImages::read(bundle.path(), &bundle.manifest().files)? else {
+        console
+            .note("this bundle does not say which images it has learned from: such ones lower the threshold");
+        return Ok(images);
+    };
+    let found = images.len();
+    anyhow::ensure!(found > 0, "{}: there is no image in this folder", folder.display());
+    let new = unknown(images, &learned, console)?;
+    anyhow::ensure!(
+        !new.is_empty(),
+        "{}: the bundle has learned from all {found} images in it, so that their scores say nothing; take images of other good \
+         parts (the fit has set the threshold by its own images already, each against the others)",
+        folder.display()
+    );
+    if new.len() < found {
+        console.note(&format!(
+            "{} of {found} images are left out: the bundle has learned from them, or the folder has them twice",
+            found - new.len()
+        ));
+    }
+    Ok(new)
+}
+
 /// Judges the images of a folder.
 fn each(
     cascade: &mut Cascade,
     folder: &Path,
+    images: &[PathBuf],
     strict: bool,
     console: &mut Console,
     mut use_result: impl FnMut(&Anomaly),
 ) -> anyhow::Result<()> {
-    let images = list_images(folder)?;
     console.stage(&folder.display().to_string(), images.len());
     let mut judged = 0;
-    for path in &images {
+    for path in images {
         interrupt::check()?;
         match load_picture(path) {
             Ok(picture) => {

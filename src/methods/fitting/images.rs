@@ -70,7 +70,7 @@ impl ImageSet {
                 paths = unknown(paths, known, progress)?;
                 if paths.len() < found {
                     progress.note(&format!(
-                        "left out: {} of {found} images, which the bundle knows already or the folder has twice",
+                        "{} of {found} images are left out: the bundle knows them already, or the folder has them twice",
                         found - paths.len()
                     ));
                     // What remains of a folder that was added before may be what could not be read then.
@@ -281,7 +281,14 @@ impl ImageSet {
 }
 
 /// The images that are not `known`, each once; those that cannot be read remain, to be told when they are looked at.
-fn unknown(paths: Vec<PathBuf>, known: &LearnedImages, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// If the user interrupts.
+pub fn unknown(
+    paths: Vec<PathBuf>,
+    known: &LearnedImages,
+    progress: &mut dyn Progress,
+) -> Result<Vec<PathBuf>> {
     let mut seen: HashSet<String> = known.hashes().into_iter().map(Into::into).collect();
     let mut left = Vec::new();
     progress.stage("looking for what is new", paths.len());
