@@ -73,6 +73,21 @@ fn few_images_equal_images_and_more_clusters_than_features() {
     assert!(calm.is_finite() && other.is_finite() && other > 10.0 * calm, "{calm} {other}");
 }
 
+/// Covariances of about as many images as channels are nearly singular, in whatever units the features are.
+#[test]
+fn epsilon_goes_with_the_features() {
+    let epsilon = |bundle: &Path| {
+        let bundle = gstanomaly::bundle::Bundle::open(bundle).unwrap();
+        bundle.manifest().params["epsilon"].as_f64().unwrap()
+    };
+    assert!(epsilon(&PLAIN) > 0.02, "the shipped network's features vary more than a ResNet's");
+    let as_it_is = [SMALL.as_slice(), &[("epsilon_share", "0"), ("epsilon", "0.03")]].concat();
+    assert_eq!(epsilon(&fit_method(npad::fit, "as-it-is", &as_it_is, None).unwrap()), 0.03);
+    let same = folder_of(&vec![good(1); 4]);
+    let calm = fit_method(npad::fit, "calm", &[("channels", "20")], Some(same.path())).unwrap();
+    assert_eq!(epsilon(&calm), 0.01);
+}
+
 /// With a centroid for every feature an image that takes part in its own judgement would be no distance away from them.
 #[test]
 fn good_parts_stay_below_the_threshold_however_many_centroids_there_are() {
@@ -99,6 +114,7 @@ fn settings_that_cannot_be() {
         ("neighbourhood", "2", "neighbourhood must be odd"),
         ("window", "0", "window"),
         ("epsilon", "0", "epsilon"),
+        ("epsilon_share", "2", "epsilon_share must be 0 to 1"),
         ("lambda", "-1", "lambda"),
         ("top", "5", "top must be more than 0 and at most 1"),
         ("centroids", "400", "centroids must be more than 0 and at most 1"),

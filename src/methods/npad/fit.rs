@@ -6,7 +6,7 @@
 
 use super::centroids::{Clusters, cluster};
 use super::distributions::{Distributions, Features, Weights, estimate};
-use super::statistics::order_channels;
+use super::statistics::{Spread, order_channels};
 use super::{NAME, Npad, Params, aggregate, heads, outputs, shape};
 use crate::bundle::{Bank, Manifest, Staging};
 use crate::error::{Error, Result};
@@ -34,28 +34,50 @@ const MANY: usize = 100;
 /// Images at least: without one of them, two are left to have a covariance.
 const LEAST_IMAGES: usize = 3;
 
+/// Says before any work whether the settings of `options` can be used with its images.
+///
+/// # Errors
+/// As [`fit`] would give them.
+pub fn check(options: &FitOptions) -> Result<()> {
+    Draft::new(options, &mut ()).map(drop)
+}
+
+/// What is known before any work.
+struct Draft {
+    images: ImageSet,
+    layers: Vec<Layer>,
+    params: Params,
+}
+
+impl Draft {
+    fn new(options: &FitOptions, progress: &mut dyn Progress) -> Result<Self> {
+        options.refuse_foreground_and_learning(NAME)?;
+        let images = ImageSet::open(options, progress)?;
+        let layers = options.backbone.layers_up_to(&options.layers, MOST_LAYERS)?;
+        let stride = layers.first().map_or(1, |layer| layer.stride);
+        let params = options.apply(Params::new(images.len(), stride), &Params::DECIDED)?;
+        params.check(images.input()).map_err(Error::Setting)?;
+        let available: usize = layers.iter().map(|layer| layer.channels).sum();
+        if params.channels > available {
+            return Err(Error::Setting(format!(
+                "channels must be 1 to {available}, which the layers have together, found {}",
+                params.channels
+            )));
+        }
+        Ok(Self { images, layers, params })
+    }
+}
+
 /// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.
 ///
 /// # Errors
 /// If the images, the backbone or the settings cannot be used, the distributions would not fit into memory or the scratch folder,
 /// or the bundle cannot be written; then nothing is left in `out`.
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
-    options.refuse_foreground_and_learning(NAME)?;
+    let Draft { mut images, layers, mut params } = Draft::new(options, progress)?;
     let mut staging = Staging::new(out)?;
-    let mut images = ImageSet::open(options, progress)?;
     let input = images.input().clone();
     let size = (input.width, input.height);
-    let layers = options.backbone.layers_up_to(&options.layers, MOST_LAYERS)?;
-    let stride = layers.first().map_or(1, |layer| layer.stride);
-    let mut params = options.apply(Params::new(images.len(), stride), &Params::DECIDED)?;
-    params.check(&input).map_err(Error::Setting)?;
-    let available: usize = layers.iter().map(|layer| layer.channels).sum();
-    if params.channels > available {
-        return Err(Error::Setting(format!(
-            "channels must be 1 to {available}, which the layers have together, found {}",
-            params.channels
-        )));
-    }
     let shape = shape(&params, &input);
     check_room(&params, &images, options, progress)?;
 
@@ -69,7 +91,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let options = &*with_precision(options, &names, &mut images, progress)?;
     let graph = heads::features(options, size, &layers, &chosen, &params, shape)?;
     staging.write_graph(&graph)?;
-    let (features, samples) = extract(&graph, options, &mut images, &params, shape, progress)?;
+    let (features, samples, variance) = extract(&graph, options, &mut images, &params, shape, progress)?;
     if images.len() < LEAST_IMAGES {
         let found = match images.len() {
             1 => "1 good image is".into(),
@@ -80,6 +102,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         )));
     }
     params.references = images.len();
+    params.epsilon = params.epsilon.max(params.epsilon_share * variance);
     let count = params.centroid_count(images.input());
     let clusters = cluster(&samples.values, params.channels, count, options.seed, progress)?;
     let folds = if images.len() < MANY { FOLDS_OF_FEW } else { FOLDS }.min(images.len());
@@ -180,7 +203,7 @@ fn count_nonzero(
     Ok(nonzero)
 }
 
-/// Second pass: the features of every image, on disk, and averaged ones drawn at random.
+/// Second pass: the features of every image, on disk, averaged ones drawn at random, and how much the features vary.
 fn extract(
     graph: &[u8],
     options: &FitOptions,
@@ -188,7 +211,7 @@ fn extract(
     params: &Params,
     shape: Shape,
     progress: &mut dyn Progress,
-) -> Result<(Features, Samples)> {
+) -> Result<(Features, Samples, f64)> {
     let size = (images.input().width, images.input().height);
     // The first output is that of the frame as it is; training images are not shifted.
     let first = outputs(params, shape).into_iter().take(1).collect();
@@ -198,15 +221,18 @@ fn extract(
     let share = clustered.div_ceil(images.len()).min(shape.places());
     let mut random = Xoshiro256Plus::seed_from_u64(options.seed);
     let (mut samples, mut averaged) = (Vec::new(), vec![0.0; shape.len()]);
+    let mut spread = Spread::new(shape.len());
     images.each(&mut network, "keeping their features", progress, |maps| {
         spool.push_halves(maps[0].floats())?;
+        spread.add(maps[0].floats());
         aggregate(maps[0].floats(), shape, params.neighbourhood, &mut averaged);
         for place in index::sample(&mut random, shape.places(), share) {
             samples.extend_from_slice(&averaged[place * shape.channels..][..shape.channels]);
         }
         Ok(())
     })?;
-    Ok((Features { shape, map: spool.finish()? }, Samples { values: samples, per_image: share }))
+    let features = Features { shape, map: spool.finish()? };
+    Ok((features, Samples { values: samples, per_image: share }, spread.variance()))
 }
 
 /// Averaged features drawn at random, image after image.

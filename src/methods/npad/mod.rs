@@ -20,7 +20,7 @@ pub mod statistics;
 
 pub use aggregate::aggregate;
 #[cfg(feature = "train")]
-pub use fit::fit;
+pub use fit::{check, fit};
 pub use params::Params;
 
 use crate::bundle::{Bank, Floats, Shorts};

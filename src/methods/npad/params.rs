@@ -23,8 +23,11 @@ pub struct Params {
     pub window: usize,
     /// The larger, the more the neighbours count.
     pub lambda: f64,
-    /// Added to the diagonal of every covariance.
+    /// Added to the diagonal of every covariance. A fit raises it to `epsilon_share`.
     pub epsilon: f64,
+    /// Share of the features' mean variance that epsilon is at least: features of another network have other units. 0 leaves it as it is.
+    #[serde(default)]
+    pub epsilon_share: f64,
     /// Centroids as a share of the images' averaged features, see [`Params::centroid_count`].
     pub centroids: f64,
     /// Centroids at most.
@@ -46,7 +49,8 @@ impl Params {
     #[cfg(feature = "train")]
     pub(super) const DECIDED: [&str; 3] = ["references", "stride", "map_scale"];
 
-    /// The paper's values for `references` images and the finest layer's stride, but for `channels`, `centroids`, `top` and `shifts`: README.md.
+    /// The paper's values for `references` images and the finest layer's stride, but for `channels`, `epsilon_share`, `centroids`, `top` and
+    /// `shifts`: README.md.
     pub fn new(references: usize, stride: usize) -> Self {
         Self {
             references,
@@ -57,6 +61,7 @@ impl Params {
             window: 2,
             lambda: 0.25,
             epsilon: 0.01,
+            epsilon_share: 0.05,
             centroids: 0.005,
             most_centroids: 20_000,
             top: 0.01,
@@ -128,6 +133,9 @@ impl Params {
                 "stride {} does not divide the input of {}x{}",
                 self.stride, input.width, input.height
             ));
+        }
+        if !(0.0..=1.0).contains(&self.epsilon_share) {
+            return Err(format!("epsilon_share must be 0 to 1, found {}", self.epsilon_share));
         }
         for (name, share) in [("centroids", self.centroids), ("top", self.top)] {
             if !(share > 0.0 && share <= 1.0) {

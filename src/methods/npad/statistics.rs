@@ -73,6 +73,38 @@ impl Moments {
     }
 }
 
+/// How much features vary over images: the mean variance of their values, each at its place.
+#[derive(Clone, Debug)]
+pub struct Spread {
+    images: usize,
+    sums: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Spread {
+    /// Of images with so many values.
+    pub fn new(values: usize) -> Self {
+        Self { images: 0, sums: vec![0.0; values], squares: vec![0.0; values] }
+    }
+
+    /// Adds an image.
+    pub fn add(&mut self, values: &[f32]) {
+        self.images += 1;
+        for ((sum, square), &value) in self.sums.iter_mut().zip(&mut self.squares).zip(values) {
+            *sum += f64::from(value);
+            *square += f64::from(value) * f64::from(value);
+        }
+    }
+
+    /// The mean variance; 0 of a single image.
+    pub fn variance(&self) -> f64 {
+        let images = self.images.max(1) as f64;
+        let of_value = |(sum, square): (&f64, &f64)| (square - sum * sum / images).max(0.0);
+        let total: f64 = self.sums.iter().zip(&self.squares).map(of_value).sum();
+        total / (images.max(2.0) - 1.0) / self.sums.len().max(1) as f64
+    }
+}
+
 fn add_to_diagonal(matrix: &mut [f64], side: usize, value: f64) {
     matrix.iter_mut().step_by(side + 1).for_each(|diagonal| *diagonal += value);
 }
@@ -87,4 +119,20 @@ pub fn order_channels(nonzero: &[u64], fewest_first: bool) -> Vec<usize> {
     let mut order: Vec<usize> = (0..nonzero.len()).collect();
     order.sort_by_key(|&channel| if fewest_first { nonzero[channel] } else { u64::MAX - nonzero[channel] });
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spread_is_the_mean_variance() {
+        let mut spread = Spread::new(2);
+        assert_eq!(spread.variance(), 0.0);
+        for image in [[1.0, 10.0], [2.0, 10.0], [6.0, 13.0]] {
+            spread.add(&image);
+        }
+        // Variances of 7 and 3.
+        assert!((spread.variance() - 5.0).abs() < 1e-12);
+    }
 }
