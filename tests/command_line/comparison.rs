@@ -81,12 +81,8 @@ fn a_method_that_fails_is_a_row_with_its_reason() {
     for i in 2..12 {
         std::fs::remove_file(shop.path(&format!("cloth/train/good/{i:03}.png"))).unwrap();
     }
-    let compared =
-        shop.fails("compare --data cloth --size 64x64 --methods npad,cpr,cpr:top=100000 --out out --json");
-    compared.says(&[
-        "note: npad: failed: fit: 2 good images are not enough",
-        "2 of 3 methods failed: npad, cpr:top=100000",
-    ]);
+    let compared = shop.fails("compare --data cloth --size 64x64 --methods npad,cpr --out out --json");
+    compared.says(&["note: npad: failed: fit: 2 good images are not enough", "1 of 2 methods failed: npad"]);
     let result = compared.json();
     assert_eq!(result, read_json(&shop.path("out/compare.json")));
     assert!(result["methods"][0]["failed"].as_str().unwrap().contains("at least 3"), "{result:#}");
@@ -94,16 +90,29 @@ fn a_method_that_fails_is_a_row_with_its_reason() {
         (&result["methods"][1]["image_auroc"], &result["methods"][1]["failed"]),
         (&1.0.into(), &().into())
     );
-    assert!(result["methods"][2]["failed"].as_str().unwrap().contains("top must be"));
     assert_eq!(shop.entries("out"), ["compare.html", "compare.json", "compare.md", "cpr.bundle"]);
     let table = std::fs::read_to_string(shop.path("out/compare.md")).unwrap();
     assert!(table.contains("- npad: fit: 2 good images are not enough"), "{table}");
+    assert!(table.contains("Note: With so few good images to learn from (2)"), "{table}");
     let page = std::fs::read_to_string(shop.path("out/compare.html")).unwrap();
-    assert!(page.contains("2 good images are not enough"));
+    assert!(page.contains("2 good images are not enough") && page.contains("With so few good images"));
 
     shop.fails("compare --data cloth --size 64x64 --methods npad --out none")
         .says(&["1 of 1 methods failed"]);
     assert_eq!(shop.entries("none"), ["compare.html", "compare.json", "compare.md"]);
+}
+
+#[test]
+fn what_was_learned_from_is_told_among_the_results() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    std::fs::copy(shop.path("cloth/train/good/005.png"), shop.path("cloth/test/good/900.png")).unwrap();
+    let result = shop.succeeds("compare --data cloth --size 64x64 --methods cpr --out out --json -q").json();
+    assert_eq!(result["methods"][0]["images"]["learned_from"], 1);
+    for file in ["out/compare.md", "out/compare.html"] {
+        let text = std::fs::read_to_string(shop.path(file)).unwrap();
+        assert!(text.contains("1 of the 9 test images are among those that were learned from"), "{file}");
+    }
 }
 
 #[test]
@@ -127,8 +136,9 @@ fn bundles_are_replaced_and_only_resume_takes_them_as_they_are() {
     compare("--resume --seed 3")
         .says(&["is replaced: it was fitted with another seed", "filling the bank: 12"]);
     compare("--resume --seed 3 --set cpr.global.codes=5").says(&["another global.codes"]);
-    compare("--resume --seed 3 --set cpr.global.codes=5.0").says(&["is taken as it is"]);
-    compare("--resume --seed 3").says(&["another global.codes"]);
+    compare("--resume --seed 3 --set cpr.blur_sigma=3").says(&["another global.codes"]);
+    compare("--resume --seed 3 --set cpr.blur_sigma=3.0").says(&["is taken as it is"]);
+    compare("--resume --seed 3").says(&["another blur_sigma"]);
     compare("--resume --seed 3 --foreground off").says(&["another foreground"]);
     // As many as before, one of them another.
     shop.save("cloth/train/good/003.png", &good(77));
@@ -161,6 +171,12 @@ fn what_cannot_be_compared_is_said_before_the_work() {
         ("--data cloth --methods cpr,npad,cpr", ["--methods names cpr twice", ""]),
         ("--data cloth --methods cpr --set npad.channels=9", ["npad is not compared", "--methods"]),
         ("--data cloth --resize 80", ["--resize", "--fit crop"]),
+        ("--data cloth --methods cpr,npad:channel=9", ["npad:channel=9", "unknown parameter 'channel'"]),
+        ("--data cloth --methods npad,cpr:top=1000000", ["cpr:top=1000000", "top must be"]),
+        ("--data cloth --methods cpr,cpr:fast:learning.quick=1", ["cpr:fast:learning.quick=1", "unknown"]),
+        ("--data cloth --methods npad:channels=9999", ["npad:channels=9999", "channels must be"]),
+        ("--data cloth --methods hetmm:layers=a+b", ["hetmm:layers=a+b", "stride4"]),
+        ("--data cloth --methods cpr:backbone=nobody", ["cpr:backbone=nobody", "adtrain backbones"]),
         ("--data good", ["good", "test/good and test/DEFECT"]),
         ("--data whole", ["whole", "no defective image"]),
         ("--data nowhere", ["nowhere", "test/good"]),
@@ -169,6 +185,4 @@ fn what_cannot_be_compared_is_said_before_the_work() {
     }
     assert!(shop.entries("out").is_empty(), "{:?}", shop.entries("out"));
     shop.fails("compare --data cloth --out file").says(&["file"]);
-    let nobody = shop.fails("compare --data cloth --size 64x64 --methods cpr:backbone=nobody --out out");
-    nobody.says(&["cpr:backbone=nobody: failed", "adtrain backbones", "1 of 1 methods failed"]);
 }

@@ -40,6 +40,16 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether the settings of `options` can be used with its images; nothing is learned yet.
+    pub fn check(self, options: &FitOptions) -> gstanomaly::Result<()> {
+        match self {
+            Self::Cpr => cpr::check(options),
+            Self::Patchcore => patchcore::check(options),
+            Self::Hetmm => hetmm::check(options),
+            Self::Npad => npad::check(options),
+        }
+    }
+
     /// Fits a bundle of it to the good images of `options` and writes it to `out`.
     pub fn fit(
         self,

@@ -116,6 +116,12 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let learned = training_images(&arguments.data)?.len();
     arguments.hardware.prepare()?;
     let out = &arguments.out;
+    // A slip of the finger is not to come to light after an hour.
+    for entry in &arguments.methods.0 {
+        let checked = options(arguments, entry, &out.join(entry.bundle_name()))
+            .and_then(|options| Ok(entry.method.check(&options)?));
+        checked.with_context(|| entry.text.clone())?;
+    }
     std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     // What they say would no longer be true of the bundles.
     for name in [JSON, MARKDOWN, PAGE] {
@@ -141,6 +147,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         date: date::today()?,
         device: rows.iter().find_map(|row| row.outcome.as_ref().ok()).map_or("", |m| m.device).into(),
         facts: facts(&tests, learned, arguments.seed),
+        notes: notes(&tests, learned, &rows),
         methods: rows.iter().map(Row::compared).collect(),
         examples: examples::make(arguments, &tests, &rows, console)?,
     };
@@ -200,10 +207,36 @@ fn tests(data: &Path) -> anyhow::Result<Vec<TestImage>> {
 fn facts(tests: &[TestImage], learned: usize, seed: u64) -> Vec<String> {
     let good = tests.iter().filter(|test| test.label == GOOD).count();
     vec![
-        format!("{learned} good images to learn from"),
+        match learned {
+            1 => "1 good image to learn from".into(),
+            _ => format!("{learned} good images to learn from"),
+        },
         format!("{good} good and {} defective ones to judge", tests.len() - good),
         format!("seed {seed}"),
     ]
+}
+
+/// Good images below which a threshold is hardly more than a guess.
+const FEW: usize = 20;
+
+/// What makes the figures worth less than they look.
+fn notes(tests: &[TestImage], learned: usize, rows: &[Row<'_>]) -> Vec<String> {
+    let known =
+        rows.iter().filter_map(|row| Some(row.outcome.as_ref().ok()?.evaluation.judged.learned)).max();
+    let known = known.filter(|&known| known > 0).map(|known| {
+        format!(
+            "{known} of the {} test images are among those that were learned from, so that the figures are better than they should be.",
+            tests.len()
+        )
+    });
+    let few = (learned < FEW).then(|| {
+        format!(
+            "With so few good images to learn from ({learned}) the methods' ranking of parts tells more than their thresholds: where \
+             these lie is a guess, and so are false alarms and misses, until 'adtrain update' or 'adtrain calibrate' has seen more \
+             good parts."
+        )
+    });
+    known.into_iter().chain(few).collect()
 }
 
 /// Fits and measures one method.
@@ -338,6 +371,7 @@ fn to_json(arguments: &Arguments, comparison: &Comparison, rows: &[Row<'_>]) -> 
         "date": comparison.date,
         "device": comparison.device,
         "seed": arguments.seed,
+        "notes": comparison.notes,
         "version": env!("CARGO_PKG_VERSION"),
         "methods": rows.iter().map(Row::to_json).collect::<Vec<_>>(),
     })

@@ -118,6 +118,7 @@ impl Evaluation {
                 "defective": self.confusion.defective(),
                 "skipped": self.judged.skipped.len(),
                 "without_mask": self.judged.without_mask,
+                "learned_from": self.judged.learned,
             },
             "image_auroc": self.images.auroc,
             "image_ap": self.images.average_precision,

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use askama::Template;
 
-use super::format::{percent, rounded};
+use super::format::rounded;
 use super::picture::Picture;
 use super::view::STYLE;
 use super::{Outcome, ReportError, ReportImage, ReportParams, Timing, write_atomically};
-use crate::evaluate::decisions::Confusion;
+use crate::evaluate::decisions::{Confusion, Rate};
 
 const OWN_STYLE: &str = include_str!("../../../templates/comparison.css");
 
@@ -26,6 +26,8 @@ pub struct Comparison {
     pub device: String,
     /// What holds for all methods, a few words each.
     pub facts: Vec<String>,
+    /// What makes the figures worth less than they look, a sentence each.
+    pub notes: Vec<String>,
     /// The methods in the user's order.
     pub methods: Vec<ComparedMethod>,
     /// A few test images, in the order in which they are shown.
@@ -134,8 +136,10 @@ struct Column {
     scale: Scale,
     /// Whether the largest value is the best one.
     largest_is_best: bool,
+    /// Whether a long bar is a fault.
+    counts_faults: bool,
     value: fn(&MethodFigures) -> Option<f64>,
-    text: fn(f64) -> String,
+    text: fn(&MethodFigures, f64) -> String,
 }
 
 /// What the length of a bar stands for.
@@ -164,6 +168,7 @@ struct Cell {
 
 struct Chart<'a> {
     name: &'static str,
+    counts_faults: bool,
     meaning: &'static str,
     bars: Vec<Bar<'a>>,
 }
@@ -189,6 +194,10 @@ struct ResultView<'a> {
     verdict: Option<(&'static str, &'static str, String)>,
 }
 
+fn count(rate: Rate) -> String {
+    format!("{} of {}", rate.events, rate.trials)
+}
+
 /// The columns in their order.
 fn columns() -> Vec<Column> {
     use Scale::{AboveGuessing, Largest, Unit};
@@ -197,27 +206,28 @@ fn columns() -> Vec<Column> {
         meaning,
         scale,
         largest_is_best,
+        counts_faults: false,
         value,
         text,
     };
-    let time = |value: f64| format!("{value:.1}");
-    let rate = |value: f64| format!("{} %", percent(value));
+    let share = |_: &MethodFigures, value: f64| rounded(value);
+    let time = |_: &MethodFigures, value: f64| format!("{value:.1}");
     vec![
         column(
             "Image AUROC",
-            "a defective image scores above a good one this often; bars from 0.5, guessing",
+            "how often a defective image scores above a good one; bars start at 0.5, which guessing reaches",
             AboveGuessing,
             true,
             |f| Some(f.image_auroc),
-            rounded,
+            share,
         ),
         column(
             "Pixel AUROC",
-            "a defective pixel scores above a good one this often; bars from 0.5",
+            "the same of defective and good pixels; bars start at 0.5",
             AboveGuessing,
             true,
             |f| f.pixels.map(|p| p.auroc),
-            rounded,
+            share,
         ),
         column(
             "Pixel AP",
@@ -225,28 +235,34 @@ fn columns() -> Vec<Column> {
             Unit,
             true,
             |f| f.pixels.map(|p| p.average_precision),
-            rounded,
+            share,
         ),
-        column("PRO", "overlap of each defective region", Unit, true, |f| f.pixels.map(|p| p.pro), rounded),
+        column("PRO", "overlap of each defective region", Unit, true, |f| f.pixels.map(|p| p.pro), share),
+        Column {
+            counts_faults: true,
+            ..column(
+                "False alarms",
+                "good parts that are called defective at the threshold of the fit",
+                Unit,
+                false,
+                |f| f.confusion.false_alarm_rate().value(),
+                |f, _| count(f.confusion.false_alarm_rate()),
+            )
+        },
+        Column {
+            counts_faults: true,
+            ..column(
+                "Missed",
+                "defective parts that pass at the threshold of the fit",
+                Unit,
+                false,
+                |f| f.confusion.miss_rate().value(),
+                |f, _| count(f.confusion.miss_rate()),
+            )
+        },
         column(
-            "False alarms",
-            "good parts called defective at the threshold of the fit",
-            Unit,
-            false,
-            |f| f.confusion.false_alarm_rate().value(),
-            rate,
-        ),
-        column(
-            "Missed",
-            "defective parts passed at the threshold of the fit",
-            Unit,
-            false,
-            |f| f.confusion.miss_rate().value(),
-            rate,
-        ),
-        column(
-            "ms per frame",
-            "features, retrieve and score",
+            STEPS,
+            "time of a frame: features (dark), retrieve, score (pale)",
             Largest,
             false,
             |f| Some(f.timing.total),
@@ -265,7 +281,7 @@ fn columns() -> Vec<Column> {
 }
 
 /// The column whose bars show the three steps.
-const STEPS: &str = "ms per frame";
+const STEPS: &str = "Frame, ms";
 
 impl<'a> Page<'a> {
     fn new(comparison: &'a Comparison) -> Result<Self, ReportError> {
@@ -310,11 +326,13 @@ impl Column {
         let best = if self.largest_is_best { known.reduce(f64::max) } else { known.reduce(f64::min) };
         // Of one method, or of several that are alike, none is the best.
         let tells = values.iter().flatten().any(|&value| Some(value) != best);
-        let cell = |value: Option<f64>| match value {
-            Some(value) => Cell { text: (self.text)(value), best: tells && Some(value) == best },
-            None => Cell { text: "–".into(), best: false },
+        let cell = |(method, value): (&ComparedMethod, &Option<f64>)| match (&method.outcome, value) {
+            (Ok(figures), &Some(value)) => {
+                Cell { text: (self.text)(figures, value), best: tells && Some(value) == best }
+            }
+            _ => Cell { text: "–".into(), best: false },
         };
-        values.into_iter().map(cell).collect()
+        methods.iter().zip(&values).map(cell).collect()
     }
 
     /// The bars; none where no method has a value.
@@ -342,7 +360,12 @@ impl Column {
             let figures = method.outcome.as_ref().ok()?;
             Some(Bar { name: &method.name, cell: cell.clone(), parts: parts(figures) })
         });
-        Some(Chart { name: self.name, meaning: self.meaning, bars: bars.collect() })
+        Some(Chart {
+            name: self.name,
+            counts_faults: self.counts_faults,
+            meaning: self.meaning,
+            bars: bars.collect(),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use super::heads::{self, ForegroundHead};
 use super::train::{Groundwork, Learned};
 use super::{Cpr, NAME, Params, Scale, judged, local_role, outputs};
 use crate::bundle::{Bank, Manifest, Staging};
+use crate::dataset::synthetic::ProductKind;
 use crate::error::{Error, Result};
 use crate::kernels::windowed::Shape;
 use crate::methods::fitting::{FitOptions, Fitted, Foreground, ImageSet, Progress, in_bytes, with_precision};
@@ -28,49 +29,77 @@ const CLUSTERED: usize = 50_000;
 /// The preset without a learned branch.
 const RAW: &str = "raw";
 
+/// Says before any work whether the settings of `options` can be used with its images.
+///
+/// # Errors
+/// As [`fit`] would give them.
+pub fn check(options: &FitOptions) -> Result<()> {
+    Draft::new(options, &mut ())?;
+    match &options.learning {
+        Some(learning) => learning.plan(ProductKind::Object).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// What is known before any work.
+struct Draft {
+    images: ImageSet,
+    /// The layers by name, finest first, and the shapes of their features.
+    names: Vec<String>,
+    shapes: Vec<Shape>,
+    params: Params,
+    /// With no more neighbours than there are images.
+    possible: Params,
+}
+
+impl Draft {
+    fn new(options: &FitOptions, progress: &mut dyn Progress) -> Result<Self> {
+        let images = ImageSet::open(options, progress)?;
+        // A learned branch makes use of finer layers, whose raw features tell less than those of coarser ones.
+        let card = &options.backbone.card;
+        let learned = options.learning.is_some() && !card.learned_layers.is_empty();
+        let names = match (options.layers.is_empty(), learned) {
+            (false, _) => &options.layers,
+            (true, true) => &card.learned_layers,
+            (true, false) => &card.default_layers,
+        };
+        let layers = options.backbone.layers_up_to(names, Params::MOST_SCALES)?;
+        let scales: Vec<Scale> = layers
+            .iter()
+            .zip(Params::WINDOWS.into_iter().zip(Params::WEIGHTS))
+            .map(|(layer, (window, weight))| Scale {
+                stride: layer.stride,
+                channels: layer.channels,
+                window,
+                weight,
+            })
+            .collect();
+        let params = options.apply(Params::new(images.len(), scales.clone(), false), &Params::DECIDED)?;
+        let same = |(set, own): (&Scale, &Scale)| (set.stride, set.channels) == (own.stride, own.channels);
+        if params.scales.len() != scales.len() || !params.scales.iter().zip(&scales).all(same) {
+            return Err(Error::Setting(format!(
+                "parameter 'scales': only windows and weights can be set, stride and channels are those of the layers (--layers): {}",
+                serde_json::to_string(&scales).unwrap_or_default()
+            )));
+        }
+        // Of few images all are neighbours, which is said when it is known how many can be read.
+        let possible = Params { neighbours: params.neighbours.min(images.len()), ..params.clone() };
+        possible.check(images.input()).map_err(Error::Setting)?;
+        let shapes = scales.iter().map(|scale| scale.shape(images.input())).collect();
+        let names = layers.into_iter().map(|layer| layer.name).collect();
+        Ok(Self { images, names, shapes, params, possible })
+    }
+}
+
 /// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.
 ///
 /// # Errors
 /// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`, and of
 /// a branch that was learned the checkpoint.
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
+    let Draft { mut images, names, shapes, params: draft, possible } = Draft::new(options, progress)?;
     let staging = Staging::new(out)?;
-    let mut images = ImageSet::open(options, progress)?;
-    // A learned branch makes use of finer layers, whose raw features tell less than those of coarser ones.
-    let card = &options.backbone.card;
-    let learned = options.learning.is_some() && !card.learned_layers.is_empty();
-    let names = match (options.layers.is_empty(), learned) {
-        (false, _) => &options.layers,
-        (true, true) => &card.learned_layers,
-        (true, false) => &card.default_layers,
-    };
-    let layers = options.backbone.layers_up_to(names, Params::MOST_SCALES)?;
-    let input = images.input().clone();
-    let scales: Vec<Scale> = layers
-        .iter()
-        .zip(Params::WINDOWS.into_iter().zip(Params::WEIGHTS))
-        .map(|(layer, (window, weight))| Scale {
-            stride: layer.stride,
-            channels: layer.channels,
-            window,
-            weight,
-        })
-        .collect();
-    let names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
-    let shapes: Vec<Shape> = scales.iter().map(|scale| scale.shape(&input)).collect();
     let layers: Vec<(&str, Shape)> = names.iter().map(String::as_str).zip(shapes.iter().copied()).collect();
-    // Checked before the work, with the number of images that there are at most.
-    let draft = options.apply(Params::new(images.len(), scales.clone(), false), &Params::DECIDED)?;
-    let same = |(set, own): (&Scale, &Scale)| (set.stride, set.channels) == (own.stride, own.channels);
-    if draft.scales.len() != scales.len() || !draft.scales.iter().zip(&scales).all(same) {
-        return Err(Error::Setting(format!(
-            "parameter 'scales': only windows and weights can be set, stride and channels are those of the layers (--layers): {}",
-            serde_json::to_string(&scales).unwrap_or_default()
-        )));
-    }
-    // Of few images all are neighbours, which is said when it is known how many can be read.
-    let possible = Params { neighbours: draft.neighbours.min(images.len()), ..draft.clone() };
-    possible.check(&input).map_err(Error::Setting)?;
     let codes = draft.global.codes;
 
     let options = &*with_precision(options, &names, &mut images, progress)?;

@@ -24,7 +24,7 @@ pub mod train;
 mod update;
 
 #[cfg(feature = "train")]
-pub use fit::fit;
+pub use fit::{check, fit};
 pub use params::{GlobalParams, Params, Scale};
 #[cfg(feature = "train")]
 pub use update::update;

@@ -25,21 +25,43 @@ const NORM_EPSILON: f32 = 1e-8;
 /// Images at most that calibrate the bundle; more would only make fitting slower.
 const CALIBRATED: usize = 250;
 
+/// Says before any work whether the settings of `options` can be used with its images.
+///
+/// # Errors
+/// As [`fit`] would give them.
+pub fn check(options: &FitOptions) -> Result<()> {
+    Draft::new(options, &mut ()).map(drop)
+}
+
+/// What is known before any work.
+struct Draft {
+    images: ImageSet,
+    /// The layers by name, finest first.
+    names: Vec<String>,
+    params: Params,
+}
+
+impl Draft {
+    fn new(options: &FitOptions, progress: &mut dyn Progress) -> Result<Self> {
+        options.refuse_foreground_and_learning(NAME)?;
+        let images = ImageSet::open(options, progress)?;
+        let found = options.backbone.layers_up_to(&options.layers, Params::MOST_LAYERS)?;
+        let layers =
+            found.iter().map(|layer| Layer { stride: layer.stride, channels: layer.channels }).collect();
+        let params = options.apply(Params::new(images.len(), layers), &Params::DECIDED)?;
+        params.check(images.input()).map_err(Error::Setting)?;
+        Ok(Self { images, names: found.into_iter().map(|layer| layer.name).collect(), params })
+    }
+}
+
 /// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.
 ///
 /// # Errors
 /// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`.
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
-    options.refuse_foreground_and_learning(NAME)?;
+    let Draft { mut images, names, mut params } = Draft::new(options, progress)?;
     let mut staging = Staging::new(out)?;
-    let mut images = ImageSet::open(options, progress)?;
     let input = images.input().clone();
-    let found = options.backbone.layers_up_to(&options.layers, Params::MOST_LAYERS)?;
-    let layers: Vec<Layer> =
-        found.iter().map(|layer| Layer { stride: layer.stride, channels: layer.channels }).collect();
-    let names: Vec<String> = found.into_iter().map(|layer| layer.name).collect();
-    let mut params = options.apply(Params::new(images.len(), layers), &Params::DECIDED)?;
-    params.check(&input).map_err(Error::Setting)?;
     let shapes: Vec<Shape> = params.layers.iter().map(|layer| layer.shape(&input)).collect();
 
     let options = &*with_precision(options, &names, &mut images, progress)?;

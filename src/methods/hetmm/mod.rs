@@ -19,7 +19,7 @@ pub mod selection;
 mod update;
 
 #[cfg(feature = "train")]
-pub use fit::fit;
+pub use fit::{check, fit};
 pub use params::{Clustering, Layer, Params};
 #[cfg(feature = "train")]
 pub use update::update;

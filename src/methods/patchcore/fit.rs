@@ -21,20 +21,41 @@ use crate::network::{Network, OutputSpec};
 use std::path::Path;
 use std::sync::Arc;
 
+/// Says before any work whether the settings of `options` can be used with its images.
+///
+/// # Errors
+/// As [`fit`] would give them.
+pub fn check(options: &FitOptions) -> Result<()> {
+    Draft::new(options, &mut ()).map(drop)
+}
+
+/// What is known before any work.
+struct Draft {
+    images: ImageSet,
+    layers: [Layer; 2],
+    params: Params,
+}
+
+impl Draft {
+    fn new(options: &FitOptions, progress: &mut dyn Progress) -> Result<Self> {
+        options.refuse_foreground_and_learning(NAME)?;
+        let images = ImageSet::open(options, progress)?;
+        let layers = options.backbone.layers::<2>(&options.layers)?;
+        let params = Params { references: images.len(), stride: layers[0].stride, ..Params::default() };
+        let params = options.apply(params, &Params::DECIDED)?;
+        params.check(images.input()).map_err(Error::Setting)?;
+        Ok(Self { images, layers, params })
+    }
+}
+
 /// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.
 ///
 /// # Errors
 /// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`.
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
-    options.refuse_foreground_and_learning(NAME)?;
+    let Draft { mut images, layers, mut params } = Draft::new(options, progress)?;
     let mut staging = Staging::new(out)?;
-    let mut images = ImageSet::open(options, progress)?;
-    let layers = options.backbone.layers::<2>(&options.layers)?;
     let input = images.input().clone();
-    let draft = Params { references: images.len(), stride: layers[0].stride, ..Params::default() };
-    let mut params = options.apply(draft, &Params::DECIDED)?;
-    params.check(&input).map_err(Error::Setting)?;
-
     let names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
     let options = &*with_precision(options, &names, &mut images, progress)?;
     let graph = build_graph(options, &layers, &input, &params.embedding)?;

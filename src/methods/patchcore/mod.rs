@@ -27,7 +27,7 @@ mod rows;
 mod update;
 
 #[cfg(feature = "train")]
-pub use fit::fit;
+pub use fit::{check, fit};
 pub use params::{Embedding, Index, IndexKind, Params, Selection, Start};
 pub use retrieve::weight;
 #[cfg(feature = "train")]

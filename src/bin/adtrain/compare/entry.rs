@@ -1,6 +1,6 @@
 //! What is compared: a method, with what makes it different from the others.
 
-use crate::arguments::{self, Method, PrecisionArgument};
+use crate::arguments::{self, IndexArgument, Method, PrecisionArgument};
 use crate::learning::PresetArgument;
 use clap::ValueEnum;
 use gstanomaly::methods::fitting::InputSize;
@@ -108,11 +108,15 @@ fn precision(name: &str) -> Result<PrecisionArgument, String> {
 
 /// A parameter of a method; what `adtrain fit` has a flag for is read as that flag reads it.
 fn setting(method: Method, name: &str, value: &str) -> Result<(String, String), String> {
-    let value = match (method, name) {
-        (Method::Hetmm, "sheets") => arguments::sheets(value)?,
-        _ => value.into(),
-    };
-    Ok((name.into(), value))
+    Ok(match (method, name) {
+        (Method::Hetmm, "sheets") => (name.into(), arguments::sheets(value)?),
+        (Method::Patchcore, "index") => {
+            let kind = IndexArgument::from_str(value, false)
+                .map_err(|_| format!("index '{value}': expected exact or approximate"))?;
+            ("index.kind".into(), kind.value())
+        }
+        _ => (name.into(), value.into()),
+    })
 }
 
 impl Entry {
@@ -143,6 +147,8 @@ mod tests {
             "cpr-faster-size-64x96-neighbours-5-layers-a-b-precision-int8.bundle"
         );
         assert_eq!(parse("hetmm:sheets=all").unwrap().set, [("sheets".into(), "null".into())]);
+        let index = set("patchcore.index=approximate").unwrap().1;
+        assert_eq!(index, ("index.kind".into(), r#""approximate""#.into()));
         assert_eq!(set("patchcore.coreset=0.01").unwrap().1, ("coreset".into(), "0.01".into()));
         assert_eq!(set("cpr.global.codes=5").unwrap().1, ("global.codes".into(), "5".into()));
     }
@@ -171,6 +177,7 @@ mod tests {
             ("cpr:quick", "'quick' is neither a preset"),
             ("cpr:size=100x100", "multiples of 32"),
             ("hetmm:sheets=few", "expected a number of sheets"),
+            ("patchcore:index=fast", "index 'fast': expected exact or approximate"),
             ("cpr:precision=int4", "precision 'int4': expected f32 or int8"),
         ] {
             let problem = parse(text).unwrap_err();

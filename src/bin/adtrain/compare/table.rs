@@ -46,6 +46,9 @@ pub fn markdown(comparison: &Comparison) -> String {
         format!("|{}|", rule.join("|")),
     ];
     lines.extend(rows[1..].iter().map(line));
+    for note in &comparison.notes {
+        lines.extend([String::new(), format!("Note: {note}")]);
+    }
     let failed =
         comparison.methods.iter().filter_map(|method| Some((method, method.outcome.as_ref().err()?)));
     let failed: Vec<String> = failed.map(|(method, reason)| format!("- {}: {reason}", method.name)).collect();

@@ -24,6 +24,8 @@ pub struct Judged {
     pub skipped: Vec<(String, String)>,
     /// Defective images without a mask, if others have one.
     pub without_mask: usize,
+    /// Images that the bundle has learned from.
+    pub learned: usize,
     /// Mean per image.
     pub times: Timing,
 }
@@ -58,13 +60,14 @@ pub fn judge(
     console: &mut Console,
 ) -> anyhow::Result<Judged> {
     let tests = test_images(data)?;
-    check_unseen(&tests, cascade.bundle(), console)?;
+    let learned = check_unseen(&tests, cascade.bundle(), console)?;
     let mut pixels = tests.iter().any(|test| test.mask.is_some()).then(PixelSamples::default);
     let mut judged = Judged {
         images: Vec::new(),
         pixels: None,
         skipped: Vec::new(),
         without_mask: 0,
+        learned,
         times: Timing::default(),
     };
     let mut times = StepTimes::default();
@@ -119,8 +122,8 @@ pub fn judge(
 }
 
 /// An error if the bundle learned from a defective test image, a note if from a good one: what it knows already says little of what
-/// it would find.
-fn check_unseen(tests: &[TestImage], bundle: &Bundle, console: &mut Console) -> anyhow::Result<()> {
+/// it would find. The number of these.
+fn check_unseen(tests: &[TestImage], bundle: &Bundle, console: &mut Console) -> anyhow::Result<usize> {
     let defects = bundle.manifest().training.branch.iter().flat_map(|branch| &branch.defects);
     let defects: HashMap<&str, &str> = defects.map(|d| (d.sha256.as_str(), d.name.as_str())).collect();
     // The figures are right without it, too.
@@ -131,7 +134,7 @@ fn check_unseen(tests: &[TestImage], bundle: &Bundle, console: &mut Console) -> 
     let learned = learned.unwrap_or_default();
     let learned = learned.hashes();
     if defects.is_empty() && learned.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut known = 0;
     console.stage("looking for images that it knows", tests.len());
@@ -156,7 +159,7 @@ fn check_unseen(tests: &[TestImage], bundle: &Bundle, console: &mut Console) -> 
             tests.len()
         ));
     }
-    Ok(())
+    Ok(known)
 }
 
 /// Adds the pixels that show the image; false if it is defective and has no mask.

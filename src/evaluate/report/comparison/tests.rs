@@ -29,12 +29,13 @@ fn the_best_of_a_column_stands_out_and_what_is_alike_does_not() {
         column.cells(&comparison.methods).iter().map(|cell| cell.best).collect::<Vec<_>>()
     };
     assert_eq!(best("Image AUROC"), [false, true]);
-    assert_eq!(best("ms per frame"), [true, false]);
+    assert_eq!(best(STEPS), [true, false]);
     assert_eq!(best("Missed"), [false, false]);
     assert_eq!(best("Pixel AP"), [false, false]);
     let page = page(&comparison);
-    assert!(page.contains("25.0 %") && page.contains(">2.5<"));
-    let charts: Vec<&str> = page.split("<dl class=\"bars\">").collect();
+    assert!(page.contains("1 of 4") && page.contains(">2.5<"));
+    assert_eq!(page.matches("<dl class=\"bars faults\">").count(), 2, "false alarms and misses");
+    let charts: Vec<&str> = page.split("<dl class=\"bars").collect();
     assert_eq!(charts.len(), 6, "no bars of what nobody has: pixels, the time of the fit");
 }
 
@@ -50,7 +51,7 @@ fn bars_are_as_long_as_they_say() {
     };
     assert_eq!(chart("Image AUROC"), [[50.0], [100.0]]);
     assert_eq!(chart("Missed"), [[25.0], [25.0]]);
-    assert_eq!(chart("ms per frame"), [[25.0, 5.0, 5.0], [90.0, 5.0, 5.0]]);
+    assert_eq!(chart(STEPS), [[25.0, 5.0, 5.0], [90.0, 5.0, 5.0]]);
 }
 
 #[test]
@@ -61,9 +62,11 @@ fn names_and_reasons_are_escaped() {
         outcome: Err("<script>alert(1)</script>".into()),
     };
     let methods = vec![failed, method("<u>cpr", 1.0, 1.0)];
+    let notes = vec!["<s>few".into()];
     let example = Example { label: "<i>crack".into(), results: vec![None, None], ..Default::default() };
-    let page = page(&Comparison { methods, examples: vec![example], ..Default::default() });
-    for part in ["<b>npad", "<script", "<i>crack", "<u>cpr"] {
+    let page = page(&Comparison { methods, notes, examples: vec![example], ..Default::default() });
+    assert!(page.contains("few"));
+    for part in ["<s>few", "<b>npad", "<script", "<i>crack", "<u>cpr"] {
         assert!(!page.contains(part), "{part}");
     }
     assert!(page.contains("failed:"));
