@@ -244,6 +244,10 @@ fn calibration_needs_parts_that_the_bundle_does_not_know() {
     let text = shop.succeeds("calibrate --model b --normal mixed");
     text.says(&["1 of 4 images are left out", "3 images of good parts are few"]);
     assert!(text.stdout.contains("of 3 normal images"), "{}", text.stdout);
+    shop.good("more", 2, 9);
+    shop.succeeds("update --model b --add more").says(&["'adtrain calibrate' had set is replaced"]);
+    shop.good("yet-more", 2, 10);
+    assert!(!shop.succeeds("update --model b --add yet-more").stderr.contains("is replaced"));
 }
 
 #[test]

@@ -164,6 +164,17 @@ fn a_pipeline_follows_its_bundle() {
     let judged = judge_file(&bundle, &probe);
     assert_ne!(judged.score, old.score);
     until("the new bundle", judged.score);
+    let told = line.messages(&[gst::MessageType::Element]);
+    let told: Vec<&gst::StructureRef> = told
+        .iter()
+        .filter_map(|message| message.structure())
+        .filter(|structure| structure.name() == "anomaly-model")
+        .collect();
+    let [told] = told[..] else { panic!("one bundle has taken over, told {}: {told:?}", told.len()) };
+    let manifest = gstanomaly::bundle::read_manifest(&bundle).unwrap();
+    assert_eq!(told.get::<u64>("images").unwrap(), manifest.training.images as u64);
+    assert_eq!(told.get::<f64>("threshold").unwrap(), manifest.calibration.threshold);
+    assert_eq!(told.get::<&str>("model").unwrap(), bundle.display().to_string());
     assert!(line.messages(&[gst::MessageType::Warning, gst::MessageType::Error]).is_empty());
 
     // What cannot be used is said once, and the bundle that runs stays.

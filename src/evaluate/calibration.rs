@@ -6,6 +6,9 @@ use crate::error::{Error, Result};
 /// The share of good parts that may be rejected, unless the user says otherwise.
 pub const FALSE_ALARMS: f64 = 0.005;
 
+/// How a calibration begins to say that it was obtained from images that were given for it.
+pub const GIVEN: &str = "calibration images";
+
 /// Shares of normal images whose scores are kept in the bundle.
 const QUANTILES: [f64; 7] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0];
 

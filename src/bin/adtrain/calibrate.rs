@@ -88,10 +88,9 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         ));
     }
     let method = cascade.bundle().method();
-    let calibration =
-        calibration::calibrate(&scores, arguments.false_alarms, "calibration images", |score| {
-            method.map_level(score)
-        })?;
+    let calibration = calibration::calibrate(&scores, arguments.false_alarms, calibration::GIVEN, |score| {
+        method.map_level(score)
+    })?;
     let mut manifest = cascade.bundle().manifest().clone();
     let before = std::mem::replace(&mut manifest.calibration, calibration);
     save_manifest(&alone, &manifest)?;

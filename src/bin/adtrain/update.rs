@@ -4,7 +4,8 @@ use crate::arguments::{self, Hardware};
 use crate::console::{self, Console};
 use crate::date;
 use gstanomaly::bundle::{self, Manifest};
-use gstanomaly::methods::fitting::{UpdateOptions, Updated, update};
+use gstanomaly::evaluate::calibration::GIVEN;
+use gstanomaly::methods::fitting::{Progress, UpdateOptions, Updated, update};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -33,7 +34,7 @@ const EXAMPLES: &str = "\
 Examples:
   adtrain update --model bottle.bundle --add false_alarms_of_today
 
-The bundle takes in what it does not know yet, and its threshold is set anew. The new bundle appears when it is complete. A pipeline \
+The bundle takes in what it does not know yet, and its threshold is set anew, also where 'adtrain calibrate' had set it. The new bundle appears when it is complete. A pipeline \
 that plays the old one takes it over between two frames if 'follow' is true, or as soon as 'model' is set again.";
 
 /// Updates a bundle.
@@ -52,6 +53,9 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     };
     let Updated { before, after, added } = update(&arguments.model, &options, console)?;
     console.finish();
+    if added > 0 && before.calibration.obtained.starts_with(GIVEN) {
+        console.note("the threshold that 'adtrain calibrate' had set is replaced; calibrate again to have it from such images");
+    }
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
         let result = json!({

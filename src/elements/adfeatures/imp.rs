@@ -334,6 +334,7 @@ impl AdFeatures {
             return;
         }
         let old = (stream.model.clone(), stream.roi);
+        let another = loaded.is_some();
         if let Some(model) = loaded {
             if Arc::ptr_eq(&model.bundle, &stream.model.bundle) && roi == stream.roi {
                 // Nothing has changed but perhaps the way to the folder.
@@ -355,8 +356,26 @@ impl AdFeatures {
                 gst::ResourceError::Settings,
                 ("everything stays as it was: {e}")
             );
+        } else if another {
+            self.announce(&stream.model);
         }
         lock(&self.pending).runs(&stream.model);
+    }
+
+    /// Tells the application that another bundle has taken over.
+    fn announce(&self, model: &Model) {
+        let manifest = model.bundle.manifest();
+        let message = gst::Structure::builder("anomaly-model")
+            .field("model", model.bundle.path().display().to_string())
+            .field("name", &manifest.name)
+            .field("method", &manifest.method)
+            .field("images", manifest.training.images as u64)
+            .field("date", &manifest.training.date)
+            .field("threshold", manifest.calibration.threshold)
+            .build();
+        let object = self.obj();
+        // Without a bus nobody listens.
+        let _ = object.post_message(gst::message::Element::builder(message).src(&*object).build());
     }
 
     fn inspect(

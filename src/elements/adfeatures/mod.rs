@@ -10,7 +10,7 @@
 //! `model` may be changed while frames flow, also to the same folder when what is in it has been replaced: the new bundle is
 //! loaded beside the running one and takes over between two frames. If it cannot be loaded, a warning is posted and the old
 //! one stays. With `follow=true` nobody needs to set it: the folder is looked at every second, and what `adtrain update` or `adtrain
-//! calibrate` puts there takes over within a few seconds.
+//! calibrate` puts there takes over within a few seconds. Each time an element message `anomaly-model` is posted on the bus.
 //!
 //! With `threads=0` the network uses all cores, and streams of the same bundle in one process share it and take turns; with a
 //! number each stream has a network of its own. With `interval` above 1 the frames between carry the last result with
