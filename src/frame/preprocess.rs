@@ -6,7 +6,7 @@
 use super::{Fit, Geometry, Rect};
 use crate::error::{Error, Result};
 use gst_video::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// What the network wants to see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,9 +19,16 @@ pub struct InputSpec {
     #[serde(default)]
     pub fit: Fit,
     /// Subtracted per channel (R, G, B), on pixel values 0..255.
+    #[serde(serialize_with = "as_short_as_possible")]
     pub mean: [f32; 3],
     /// Divided by, per channel.
+    #[serde(serialize_with = "as_short_as_possible")]
     pub std: [f32; 3],
+}
+
+/// 123.675 as 123.675 and not, by way of f64, as 123.67500305175781, in a file as in a value.
+fn as_short_as_possible<S: Serializer>(values: &[f32; 3], serializer: S) -> Result<S::Ok, S::Error> {
+    values.map(|value| value.to_string().parse().unwrap_or_else(|_| f64::from(value))).serialize(serializer)
 }
 
 impl InputSpec {

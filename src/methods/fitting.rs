@@ -14,7 +14,7 @@ use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Exclusive, Manifest
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec};
 use crate::methods::cpr::train::Learning;
-use crate::network::backbone::Backbone;
+use crate::network::backbone::{Backbone, CardInput};
 use crate::network::{Device, Precision};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -139,8 +139,11 @@ impl FitOptions {
             InputSize::Auto => "auto".into(),
             InputSize::Fixed(width, height) => format!("{width}x{height}"),
         };
+        let CardInput { mean, std, .. } = &card.input;
+        let scaling = format!("mean {mean:?}, std {std:?}");
         let own = [
             ("size", json!(size)),
+            ("scaling", json!(scaling)),
             ("fit", json!(self.fit)),
             ("foreground", json!(self.foreground)),
             ("layers", layers),
