@@ -240,7 +240,7 @@ fn images_that_a_bundle_knows_are_left_out() {
         let mut notes = Notes::default();
         let after = update(&bundle, &adding(new.path()), &mut notes).unwrap().after;
         assert_eq!(after.training.images, 5, "{name}");
-        assert!(notes.0.iter().any(|note| note.contains("left out: 4 of 5 images")), "{name}: {:?}", notes.0);
+        assert!(notes.0.iter().any(|note| note.contains("4 of 5 images are left out")), "{name}: {:?}", notes.0);
         let learned = learned(&bundle);
         assert_eq!(learned.images().len(), 5, "{name}");
         let last = &learned.images()[4];
@@ -254,7 +254,7 @@ fn images_that_a_bundle_knows_are_left_out() {
         let again =
             update(&bundle, &UpdateOptions { strict: false, ..adding(known.path()) }, &mut notes).unwrap();
         assert_eq!((again.added, again.after.training.images), (0, 5), "{name}");
-        for part in ["left out: 3 of 4 images", "broken.png"] {
+        for part in ["3 of 4 images are left out", "broken.png"] {
             assert!(notes.0.iter().any(|note| note.contains(part)), "{name}: {:?}", notes.0);
         }
         assert!(content(&bundle) == before, "{name}: nothing is new, and nothing changes");

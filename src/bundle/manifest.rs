@@ -237,6 +237,14 @@ impl BranchTraining {
 }
 
 impl Manifest {
+    /// The method with what its parameters started from, for people; of PatchCore and N-pad, which have one beginning, the method alone.
+    pub fn title(&self) -> String {
+        match self.preset.as_str() {
+            "standard" if self.training.branch.is_none() => self.method.clone(),
+            preset => format!("{}, {preset}", self.method),
+        }
+    }
+
     /// Reads a manifest and checks what does not depend on the method.
     ///
     /// # Errors

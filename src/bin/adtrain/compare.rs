@@ -305,9 +305,10 @@ fn options(arguments: &Arguments, entry: &Entry, bundle: &Path) -> anyhow::Resul
 impl Row<'_> {
     fn compared(&self) -> ComparedMethod {
         let description = self.outcome.as_ref().map(|measured| {
-            let Manifest { preset, backbone, input, .. } = &measured.manifest;
+            let Manifest { backbone, input, .. } = &measured.manifest;
             format!(
-                "{preset}, {} {}, {}x{}",
+                "{}, {} {}, {}x{}",
+                measured.manifest.title(),
                 backbone.title(),
                 backbone.layers.join("+"),
                 input.width,

@@ -117,6 +117,14 @@ impl Progress for Console {
     }
 }
 
+/// So many images, for people.
+pub fn images(count: usize) -> String {
+    match count {
+        1 => "1 image".into(),
+        _ => format!("{count} images"),
+    }
+}
+
 /// Prints lines of the result to standard output.
 pub fn print(lines: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{lines}")?)

@@ -175,10 +175,7 @@ fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
         manifest.backbone.title(),
         manifest.input.width,
         manifest.input.height,
-        match training.images {
-            1 => "1 image".into(),
-            images => format!("{images} images"),
-        },
+        console::images(training.images),
         manifest.calibration.threshold,
         manifest.calibration.obtained,
     )

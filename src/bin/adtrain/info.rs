@@ -2,6 +2,7 @@
 
 use crate::console;
 use gstanomaly::bundle::{Bundle, Manifest};
+use gstanomaly::methods::cpr;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -54,16 +55,17 @@ fn describe(manifest: &Manifest) -> String {
         if training.skipped > 0 { format!(", {} left out", training.skipped) } else { String::new() };
     let branch = training.branch.as_ref();
     line("name", manifest.name.clone());
-    line("method", format!("{}, {}", manifest.method, manifest.preset));
+    line("method", manifest.title());
     line("backbone", format!("{} ({})", backbone.name, backbone.licence));
     line("layers", backbone.layers.join(", "));
     if !backbone.precision.is_f32() {
         line("computes with", "bytes (--precision int8)".into());
     }
     line("input", format!("{}x{}, {}", input.width, input.height, fit.as_str().unwrap_or_default()));
-    line("learned from", format!("{} images of {}{left_out}", training.images, training.dataset));
+    line("learned from", format!("{} of {}{left_out}", console::images(training.images), training.dataset));
     match branch {
-        None => line("learned branch", "none".into()),
+        None if manifest.method == cpr::NAME => line("learned branch", "none".into()),
+        None => {}
         Some(branch) => {
             let (steps, batch) = (training.steps, branch.batch);
             line(

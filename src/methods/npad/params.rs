@@ -61,7 +61,7 @@ impl Params {
             window: 2,
             lambda: 0.25,
             epsilon: 0.01,
-            epsilon_share: 0.05,
+            epsilon_share: 0.03,
             centroids: 0.005,
             most_centroids: 20_000,
             top: 0.01,

@@ -32,6 +32,12 @@ pub(super) fn build(
         params.index.recall = 1.0;
         return Ok(());
     }
+    if params.rows < PAYS {
+        progress.note(&format!(
+            "comparing with all of so few rows ({}) is as fast; an index pays from about {PAYS}",
+            params.rows
+        ));
+    }
     let dimension = params.embedding.aggregated;
     rows.links = links(&rows.values, dimension, &params.index, progress)?;
     let queries = Queries::draw(patches, first, rows, params.index.queries, seed);
@@ -39,6 +45,8 @@ pub(super) fn build(
     Ok(())
 }
 
+/// Rows from which a search by the index takes less time than comparing with all: docs/methods.md.
+const PAYS: usize = 10_000;
 /// Rows that are put in before the user is asked again.
 const AT_ONCE: usize = 1024;
 /// Layers of the library's index at most; a bank of 2^28 rows has fewer.

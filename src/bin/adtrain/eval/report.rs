@@ -93,7 +93,7 @@ fn model_facts(manifest: &Manifest, cascade: &Cascade) -> ModelFacts {
     ];
     ModelFacts {
         name: manifest.name.clone(),
-        method: format!("{}, {}", manifest.method, manifest.preset),
+        method: manifest.title(),
         backbone: manifest.backbone.title(),
         size: (manifest.input.width as usize, manifest.input.height as usize),
         training_images: manifest.training.images,
