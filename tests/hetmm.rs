@@ -231,3 +231,15 @@ fn a_bundle_that_takes_no_neighbours_takes_over_from_one_that_does() {
     let warning = line.expect_warning();
     assert!(warning.contains("2 neighbours") && warning.contains("hetmm compares with all"), "{warning}");
 }
+
+/// The differences of pictures that are alike are what rounding leaves, which may be below 0.
+#[test]
+fn pictures_without_any_difference_give_a_bundle_that_says_so() {
+    let black = folder_of(&vec![image::RgbImage::new(64, 64); 5]);
+    let settings = [("sheets", "4")];
+    let bundle = fit_method(hetmm::fit, "black", &settings, Some(black.path())).unwrap();
+    let bundle = gstanomaly::bundle::Bundle::open(&bundle).unwrap();
+    let calibration = &bundle.manifest().calibration;
+    assert!(calibration.obtained.contains("hardly differ"), "{calibration:?}");
+    assert!(calibration.threshold > 0.0, "{calibration:?}");
+}

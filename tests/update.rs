@@ -240,7 +240,11 @@ fn images_that_a_bundle_knows_are_left_out() {
         let mut notes = Notes::default();
         let after = update(&bundle, &adding(new.path()), &mut notes).unwrap().after;
         assert_eq!(after.training.images, 5, "{name}");
-        assert!(notes.0.iter().any(|note| note.contains("4 of 5 images are left out")), "{name}: {:?}", notes.0);
+        assert!(
+            notes.0.iter().any(|note| note.contains("4 of 5 images are left out")),
+            "{name}: {:?}",
+            notes.0
+        );
         let learned = learned(&bundle);
         assert_eq!(learned.images().len(), 5, "{name}");
         let last = &learned.images()[4];

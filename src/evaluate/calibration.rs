@@ -57,11 +57,14 @@ pub fn calibrate(
     }
     normal.sort_by(f64::total_cmp);
     let (lowest, highest) = (calmest(&normal), normal[normal.len() - 1]);
+    // A score that reaches the threshold is a defect's: none of good images is to reach it where all are alike.
+    let above_all = (highest + MARGIN * highest.abs()).next_up();
     let enough = normal.len() as f64 * false_alarms >= 1.0;
     let (mut threshold, mut how) = if enough {
-        (quantile(&normal, 1.0 - false_alarms), "quantile")
+        let quantile = quantile(&normal, 1.0 - false_alarms);
+        (if quantile < highest { quantile } else { above_all }, "quantile")
     } else {
-        (log_normal_tail(&normal, false_alarms).max(highest), "log-normal tail")
+        (log_normal_tail(&normal, false_alarms).max(above_all), "log-normal tail")
     };
     let lowest_above =
         |level: f64| scores.defective.iter().copied().filter(|&score| score > level).min_by(f64::total_cmp);
@@ -69,6 +72,9 @@ pub fn calibrate(
         threshold = 0.5 * (if defect > threshold { threshold } else { highest } + defect);
         how = "middle between normal and defective";
     }
+    let alike = normal.len() > 1 && highest - normal[0] <= ALIKE * highest.abs();
+    let doubt =
+        if alike { "; these images hardly differ, so that the threshold says nothing of others" } else { "" };
     let range = ScoreRange::around(threshold, lowest);
     let level = map_level(range.threshold);
     let calm = scores.map_means.iter().sum::<f64>() / scores.map_means.len().max(1) as f64;
@@ -82,7 +88,7 @@ pub fn calibrate(
             .map(|&share| Quantile { share, score: quantile(&normal, share) })
             .collect(),
         obtained: format!(
-            "{source}: {} normal, {} defective images; {how} at {false_alarms} false alarms",
+            "{source}: {} normal, {} defective images; {how} at {false_alarms} false alarms{doubt}",
             normal.len(),
             scores.defective.len()
         ),
@@ -103,13 +109,20 @@ fn calmest(sorted: &[f64]) -> f64 {
     sorted.iter().copied().find(|&score| score >= fence).unwrap_or(first)
 }
 
+/// How far above the largest normal score a threshold is at least where it is to lie above all of them, as a share of that score.
+const MARGIN: f64 = 1e-3;
+/// Scores that differ by no more than this share of the largest are those of one picture.
+const ALIKE: f64 = 1e-6;
+
 /// A score below this share of the largest one is that of a picture that the bank knows.
 const KNOWN: f64 = 0.01;
 
 /// The score that a log-normal distribution like the upper half of these scores exceeds with probability `share`.
 fn log_normal_tail(sorted: &[f64], share: f64) -> f64 {
     let least = KNOWN * sorted[sorted.len() - 1];
-    let new = &sorted[sorted.partition_point(|&score| score < least)..];
+    let known = sorted.partition_point(|&score| score < least);
+    // None is left where the largest is below 0, as by rounding.
+    let new = if known < sorted.len() { &sorted[known..] } else { sorted };
     let logs: Vec<f64> = new.iter().map(|score| score.max(f64::MIN_POSITIVE).ln()).collect();
     let median = quantile(&logs, 0.5);
     // Each one above the median stands for one as far below.
@@ -204,8 +217,11 @@ mod tests {
 
     #[test]
     fn equal_scores_still_give_a_scale() {
-        let c = calibrate(&scores([0.0; 20], vec![]), 0.005, "test", |s| s).unwrap();
-        assert!(c.min < c.threshold && c.threshold < c.max, "{c:?}");
+        for (score, false_alarms) in [(0.0, 0.005), (3.0, 0.005), (3.0, 0.5), (-1e-7, 0.005)] {
+            let c = calibrate(&scores([score; 20], vec![]), false_alarms, "test", |s| s).unwrap();
+            assert!(c.min < c.threshold && c.threshold < c.max, "{c:?}");
+            assert!(c.threshold > score && c.obtained.contains("hardly differ"), "{c:?}");
+        }
         assert!(calibrate(&scores([], vec![]), 0.005, "test", |s| s).is_err());
         assert!(calibrate(&scores([f64::NAN], vec![]), 0.005, "test", |s| s).is_err());
     }

@@ -115,6 +115,9 @@ impl Params {
         if !self.weights.iter().all(|weight| (0.0..=1e6).contains(weight)) {
             return Err(format!("weights must be 0 to 1e6, found {:?}", self.weights));
         }
+        if self.weights.iter().all(|&weight| weight == 0.0) {
+            return Err(format!("one of the weights must be more than 0, found {:?}", self.weights));
+        }
         if !(0.0..=1.0).contains(&self.alpha) {
             return Err(format!("alpha must be 0 to 1, found {}", self.alpha));
         }

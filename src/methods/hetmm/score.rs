@@ -75,7 +75,8 @@ impl Score for HetmmScore {
         // The paper's map is not smoothed, but the one that its largest value is taken from.
         blurred.copy_from_slice(&map);
         blur.run(blurred, width);
-        let score = blurred.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        // By rounding a patch can be a little nearer than no distance.
+        let score = blurred.iter().copied().fold(0.0, f32::max);
         Ok((map, f64::from(score)))
     }
 }

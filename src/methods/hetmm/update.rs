@@ -33,7 +33,7 @@ pub fn update(
     let mut params: Params = methods::params(&manifest, &path.join(MANIFEST))?;
     let bank = Bank::open(&path.join(BANK))?;
     let old = Hetmm::open(params.clone(), &manifest.input, &bank)?;
-    let mut scores = old_scores(&bank)?;
+    let mut scores = old_scores(&bank, manifest.training.images)?;
 
     let size = (manifest.input.width, manifest.input.height);
     let mut network = Network::load(bundle.graph(), size, old.outputs(), options.device, options.threads)?;
@@ -84,11 +84,23 @@ pub fn update(
     staging.commit(manifest, images.learned().as_ref())
 }
 
-/// The scores with which the bundle was calibrated.
-fn old_scores(bank: &Bank) -> Result<Scores> {
+/// The scores with which the bundle was calibrated, of no more images than it has learned from.
+fn old_scores(bank: &Bank, images: usize) -> Result<Scores> {
+    let count = bank.shape(SCORES).and_then(|shape| shape.first().copied()).unwrap_or(0);
+    if count > images {
+        return Err(
+            bank.wrong(SCORES, &format!("expected the scores of {images} images at most, found {count}"))
+        );
+    }
     let read = |name: &str| -> Result<Vec<f64>> {
-        let shape = bank.shape(name).unwrap_or_default();
-        Ok(bank.floats(name, &shape)?.into_iter().map(f64::from).collect())
+        let values = bank.floats(name, &[count])?;
+        if let Some(value) = values.iter().find(|&&value| value < BY_ROUNDING) {
+            return Err(bank.wrong(name, &format!("expected no value below 0, found {value}")));
+        }
+        Ok(values.into_iter().map(f64::from).collect())
     };
     Ok(Scores { normal: read(SCORES)?, map_means: read(MAP_MEANS)?, defective: Vec::new() })
 }
+
+/// What a distance can be by rounding at least.
+const BY_ROUNDING: f32 = -1e-3;

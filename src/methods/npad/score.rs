@@ -123,6 +123,11 @@ impl Score for NpadScore {
             map.iter_mut().zip(weight).for_each(|(value, weight)| *value *= weight);
         }
         self.blur.run(&mut map, input.1);
+        if !score.is_finite() {
+            return Err(Error::Features(
+                "the distance to the bundle's centroids is not a finite number".into(),
+            ));
+        }
         Ok((map, score / count as f64))
     }
 }

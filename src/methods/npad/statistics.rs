@@ -114,16 +114,36 @@ pub(super) fn singular() -> Error {
     Error::Fit("a covariance is singular: a larger epsilon (--set epsilon=0.1) makes it regular".into())
 }
 
-/// The channels in order: those with the most non-zero values first, or those with the fewest; equal ones as they come.
+/// The channels in order: those with the most non-zero values first, or those with the fewest. Of a network whose layers do not end in zeros all
+/// have equally many: such channels come in an order of which every beginning is spread evenly over them, and so over the layers.
 pub fn order_channels(nonzero: &[u64], fewest_first: bool) -> Vec<usize> {
+    // Multiples of the golden ratio modulo 1: those below any bound lie at nearly equal distances.
+    let spread = |channel: usize| (channel as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let count = |channel: usize| if fewest_first { nonzero[channel] } else { u64::MAX - nonzero[channel] };
     let mut order: Vec<usize> = (0..nonzero.len()).collect();
-    order.sort_by_key(|&channel| if fewest_first { nonzero[channel] } else { u64::MAX - nonzero[channel] });
+    order.sort_by_key(|&channel| (count(channel), spread(channel)));
     order
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn channels_that_are_alike_are_taken_from_everywhere() {
+        let mut nonzero = vec![7; 176];
+        nonzero[5] = 9;
+        nonzero[100] = 3;
+        for count in [10, 40, 150] {
+            let mut chosen = order_channels(&nonzero, false);
+            chosen.truncate(count);
+            assert!(chosen.contains(&5) && !chosen.contains(&100), "{chosen:?}");
+            chosen.sort_unstable();
+            let widest = chosen.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+            assert!(widest <= 3 * 176 / count + 1, "{count}: {chosen:?}");
+        }
+        assert_eq!(order_channels(&nonzero, true)[0], 100);
+    }
 
     #[test]
     fn the_spread_is_the_mean_variance() {
