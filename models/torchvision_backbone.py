@@ -17,7 +17,7 @@ import torch
 from torchvision.models import get_model, get_model_weights
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from backbone import IMAGENET_MEAN, IMAGENET_STD, write_backbone
+from backbone import write_backbone
 
 RESNETS = ("resnet18", "resnet50", "wide_resnet50_2", "wide_resnet101_2")
 # Place in the torchvision module -> layer name, finest first: strides 4, 8, 16.
@@ -25,6 +25,9 @@ LAYERS = {"densenet201": {f"features.denseblock{i}": f"denseblock{i}" for i in (
 LAYERS |= {network: {f"layer{i}": f"layer{i}" for i in (1, 2, 3)} for network in RESNETS}
 # CPR reads strides 4 and 8 of DenseNet201, PatchCore strides 8 and 16 of the ResNets.
 DEFAULT_LAYERS = {"densenet201": ["denseblock1", "denseblock2"]} | dict.fromkeys(RESNETS, ["layer2", "layer3"])
+
+IMAGENET_MEAN = [123.675, 116.28, 103.53]
+IMAGENET_STD = [58.395, 57.12, 57.375]
 
 
 def load_weights(extractor, network, choice):

@@ -164,6 +164,9 @@ fn fit_takes_its_settings() {
     assert_eq!((&manifest["input"]["width"], &manifest["input"]["fit"]), (&96.into(), &"crop".into()));
     assert_eq!(manifest["backbone"]["layers"], serde_json::json!(["stride4", "stride8"]));
     assert_eq!(result["foreground"], false);
+    let more = shop.succeeds("fit --data good --out more --size 64x64 --contrast 2 --json").json();
+    assert_eq!(more["manifest"]["input"]["std"], serde_json::json!([64.0, 64.0, 64.0]));
+    shop.refuses("fit --data good --out more --contrast 0").says(&["contrast", "0.1 to 10"]);
     shop.succeeds("fit --data good --out auto --size auto");
     assert_eq!(shop.manifest("auto")["input"]["width"], 320);
 }

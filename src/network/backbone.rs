@@ -87,6 +87,12 @@ impl Backbone {
         Ok(Self { card, model })
     }
 
+    /// The same backbone, which sees images with `factor` times the contrast around its mean.
+    pub fn with_contrast(mut self, factor: f32) -> Self {
+        self.card.input.std = self.card.input.std.map(|std| std / factor);
+        self
+    }
+
     /// The `N` layers called `names` (the card's default ones if there are none), finest first.
     ///
     /// # Errors

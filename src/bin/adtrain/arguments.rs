@@ -171,6 +171,12 @@ pub fn input_size(text: &str) -> Result<InputSize, String> {
     Ok(InputSize::Fixed(width, height))
 }
 
+/// Reads a factor of contrast.
+pub fn contrast(text: &str) -> Result<f32, String> {
+    let factor: f32 = text.parse().map_err(|_| "expected a number, such as 2")?;
+    if (0.1..=10.0).contains(&factor) { Ok(factor) } else { Err("must be 0.1 to 10".into()) }
+}
+
 /// Reads `NAME=VALUE`.
 pub fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as neighbours=5")?;

@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Methods to compare, as in cpr:faster:neighbours=5: behind colons a preset of cpr, and values of the method's parameters, size,
-    /// backbone, layers or precision
+    /// backbone, layers, contrast or precision
     #[arg(
         long,
         value_parser = entry::parse_all,
@@ -285,7 +285,8 @@ fn options(arguments: &Arguments, entry: &Entry, bundle: &Path) -> anyhow::Resul
         name: dataset.clone(),
         data: arguments.data.clone(),
         dataset,
-        backbone: Backbone::open(entry.backbone.as_ref().unwrap_or(&arguments.backbone))?,
+        backbone: Backbone::open(entry.backbone.as_ref().unwrap_or(&arguments.backbone))?
+            .with_contrast(entry.contrast),
         precision: entry.precision.into(),
         layers: entry.layers.clone(),
         size: entry.size.unwrap_or(arguments.size),

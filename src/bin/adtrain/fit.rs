@@ -36,6 +36,10 @@ pub struct Arguments {
     /// What the network computes with
     #[arg(long, value_enum, default_value = "f32")]
     precision: PrecisionArgument,
+    /// How much of the images' contrast the network sees; more shows faint defects better, and on some products hides them: try it with
+    /// 'adtrain compare --methods cpr,cpr:contrast=2'
+    #[arg(long, default_value_t = 1.0, value_parser = arguments::contrast, value_name = "FACTOR")]
+    contrast: f32,
     /// Size at which the network sees the images, in multiples of 32; auto: the images' own shape
     #[arg(long, default_value = "320x320", value_parser = arguments::input_size, value_name = "WxH|auto")]
     size: InputSize,
@@ -105,7 +109,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         name: arguments.name.clone().unwrap_or_else(|| dataset.clone()),
         data: arguments.data.clone(),
         dataset,
-        backbone: Backbone::open(&arguments.backbone)?,
+        backbone: Backbone::open(&arguments.backbone)?.with_contrast(arguments.contrast),
         precision: arguments.precision.into(),
         layers: arguments.layers.clone(),
         size: arguments.size,

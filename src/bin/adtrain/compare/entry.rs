@@ -17,6 +17,8 @@ pub struct Entry {
     pub backbone: Option<String>,
     /// What the network computes with.
     pub precision: PrecisionArgument,
+    /// Of the images, as the network sees them.
+    pub contrast: f32,
     /// Instead of the backbone's default ones.
     pub layers: Vec<String>,
     /// Instead of the one for all.
@@ -57,6 +59,7 @@ fn parse(text: &str) -> Result<Entry, String> {
         preset: PresetArgument::Raw,
         backbone: None,
         precision: PrecisionArgument::F32,
+        contrast: 1.0,
         layers: Vec::new(),
         size: None,
         set: Vec::new(),
@@ -67,6 +70,7 @@ fn parse(text: &str) -> Result<Entry, String> {
             Some(("backbone", value)) => entry.backbone = Some(value.into()),
             Some(("layers", value)) => entry.layers = value.split('+').map(Into::into).collect(),
             Some(("precision", value)) => entry.precision = precision(value)?,
+            Some(("contrast", value)) => entry.contrast = contrast(value)?,
             Some(("size", value)) => entry.size = Some(arguments::input_size(value)?),
             Some((name, value)) => entry.set.push(setting(method, name, value)?),
         }
@@ -102,6 +106,10 @@ fn preset(method: Method, name: &str) -> Result<PresetArgument, String> {
     }
 }
 
+fn contrast(text: &str) -> Result<f32, String> {
+    arguments::contrast(text).map_err(|problem| format!("contrast '{text}': {problem}"))
+}
+
 fn precision(name: &str) -> Result<PrecisionArgument, String> {
     PrecisionArgument::from_str(name, false).map_err(|_| format!("precision '{name}': expected f32 or int8"))
 }
@@ -134,6 +142,7 @@ mod tests {
 
     #[test]
     fn an_entry_has_a_method_a_preset_and_settings() {
+        assert_eq!(parse("npad:contrast=2.2").unwrap().contrast, 2.2);
         let entry = parse("cpr:faster:size=64x96:neighbours=5:layers=a+b:precision=int8").unwrap();
         assert_eq!((entry.method, entry.preset), (Method::Cpr, PresetArgument::Faster));
         assert_eq!(entry.size, Some(InputSize::Fixed(64, 96)));
@@ -178,6 +187,7 @@ mod tests {
             ("cpr:size=100x100", "multiples of 32"),
             ("hetmm:sheets=few", "expected a number of sheets"),
             ("patchcore:index=fast", "index 'fast': expected exact or approximate"),
+            ("cpr:contrast=0", "contrast '0': must be 0.1 to 10"),
             ("cpr:precision=int4", "precision 'int4': expected f32 or int8"),
         ] {
             let problem = parse(text).unwrap_err();
