@@ -6,6 +6,9 @@ use crate::error::{Error, Result};
 /// The share of good parts that may be rejected, unless the user says otherwise.
 pub const FALSE_ALARMS: f64 = 0.005;
 
+/// Images of good parts below which a threshold is hardly more than a guess.
+pub const FEW: usize = 20;
+
 /// How a calibration begins to say that it was obtained from images that were given for it.
 pub const GIVEN: &str = "calibration images";
 

@@ -6,7 +6,7 @@ use crate::interrupt;
 use gstanomaly::bundle::{Bundle, Calibration, Exclusive, LearnedImages, save_manifest};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::list_images;
-use gstanomaly::evaluate::calibration::{self, FALSE_ALARMS, Scores};
+use gstanomaly::evaluate::calibration::{self, FALSE_ALARMS, FEW, Scores};
 use gstanomaly::frame::load_picture;
 use gstanomaly::methods::Anomaly;
 use gstanomaly::methods::fitting::{Progress, unknown};
@@ -39,18 +39,17 @@ pub struct Arguments {
     hardware: Hardware,
 }
 
-/// Images of good parts at least, and below which a note is given.
+/// Images of good parts at least.
 const LEAST: usize = 2;
-const ENOUGH: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
   adtrain calibrate --model bottle.bundle --normal last_week/good
   adtrain calibrate --model bottle.bundle --normal good --defects scratched --defects dented --false-alarms 0.001
 
-Only the threshold and the scale of the scores change. Of fewer good parts than one false alarm is allowed in, how much they \
-differ says where the threshold is; 20 are few, hundreds are better. Defects above all of them put it midway. A pipeline that plays the bundle takes them up if its \
-'follow' is true, others when they open it again.";
+Only the threshold and the scale of the scores change. With hundreds of good parts the threshold is what the share of false alarms \
+asks for; with fewer it is guessed from how much they differ, and 20 are few. Defects that score above all good parts put it midway \
+between them. A pipeline that plays the bundle takes the change up if its 'follow' is true, others when they open it again.";
 
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
@@ -72,7 +71,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let found = scores.normal.len();
     anyhow::ensure!(
         found >= LEAST,
-        "{}: one image of a good part says nothing of how much they differ; at least {LEAST} are needed, {ENOUGH} or more \
+        "{}: one image of a good part says nothing of how much they differ; at least {LEAST} are needed, {FEW} or more \
          are better",
         arguments.normal.display()
     );
@@ -82,9 +81,9 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         })?;
     }
     console.finish();
-    if found < ENOUGH {
+    if found < FEW {
         console.note(&format!(
-            "{found} images of good parts are few to set a threshold by; {ENOUGH} or more are better"
+            "{found} images of good parts are few to set a threshold by; {FEW} or more are better"
         ));
     }
     let method = cascade.bundle().method();

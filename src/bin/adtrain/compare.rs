@@ -15,6 +15,7 @@ use anyhow::{Context, bail};
 use entry::{Entries, Entry};
 use gstanomaly::bundle::{BANK, Manifest};
 use gstanomaly::dataset::{GOOD, TestImage, test_images, training_images};
+use gstanomaly::evaluate::calibration::FEW;
 use gstanomaly::evaluate::{ComparedMethod, Comparison, MethodFigures, PixelFigures};
 use gstanomaly::methods::cpr::train::Resume;
 use gstanomaly::methods::fitting::{FitOptions, InputSize, Progress};
@@ -215,9 +216,6 @@ fn facts(tests: &[TestImage], learned: usize, seed: u64) -> Vec<String> {
         format!("seed {seed}"),
     ]
 }
-
-/// Good images below which a threshold is hardly more than a guess.
-const FEW: usize = 20;
 
 /// What makes the figures worth less than they look.
 fn notes(tests: &[TestImage], learned: usize, rows: &[Row<'_>]) -> Vec<String> {

@@ -357,25 +357,12 @@ impl AdFeatures {
                 ("everything stays as it was: {e}")
             );
         } else if another {
-            self.announce(&stream.model);
+            let object = self.obj();
+            let message = gst::message::Element::builder(stream.model.message()).src(&*object).build();
+            // Without a bus nobody listens.
+            let _ = object.post_message(message);
         }
         lock(&self.pending).runs(&stream.model);
-    }
-
-    /// Tells the application that another bundle has taken over.
-    fn announce(&self, model: &Model) {
-        let manifest = model.bundle.manifest();
-        let message = gst::Structure::builder("anomaly-model")
-            .field("model", model.bundle.path().display().to_string())
-            .field("name", &manifest.name)
-            .field("method", &manifest.method)
-            .field("images", manifest.training.images as u64)
-            .field("date", &manifest.training.date)
-            .field("threshold", manifest.calibration.threshold)
-            .build();
-        let object = self.obj();
-        // Without a bus nobody listens.
-        let _ = object.post_message(gst::message::Element::builder(message).src(&*object).build());
     }
 
     fn inspect(

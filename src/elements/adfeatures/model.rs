@@ -69,6 +69,19 @@ impl Model {
         };
         Ok(Self { setting: settings.model.clone(), version, bundle, network, device })
     }
+
+    /// What the application is told when this model takes over from another.
+    pub fn message(&self) -> gst::Structure {
+        let manifest = self.bundle.manifest();
+        gst::Structure::builder("anomaly-model")
+            .field("model", self.bundle.path().display().to_string())
+            .field("name", &manifest.name)
+            .field("method", &manifest.method)
+            .field("images", manifest.training.images as u64)
+            .field("date", &manifest.training.date)
+            .field("threshold", manifest.calibration.threshold)
+            .build()
+    }
 }
 
 /// What the streaming thread owns while frames flow.

@@ -210,6 +210,10 @@ fn columns() -> Vec<Column> {
         value,
         text,
     };
+    let faults = |name, meaning, value, text| Column {
+        counts_faults: true,
+        ..column(name, meaning, Unit, false, value, text)
+    };
     let share = |_: &MethodFigures, value: f64| rounded(value);
     let time = |_: &MethodFigures, value: f64| format!("{value:.1}");
     vec![
@@ -238,28 +242,18 @@ fn columns() -> Vec<Column> {
             share,
         ),
         column("PRO", "overlap of each defective region", Unit, true, |f| f.pixels.map(|p| p.pro), share),
-        Column {
-            counts_faults: true,
-            ..column(
-                "False alarms",
-                "good parts that are called defective at the threshold of the fit",
-                Unit,
-                false,
-                |f| f.confusion.false_alarm_rate().value(),
-                |f, _| count(f.confusion.false_alarm_rate()),
-            )
-        },
-        Column {
-            counts_faults: true,
-            ..column(
-                "Missed",
-                "defective parts that pass at the threshold of the fit",
-                Unit,
-                false,
-                |f| f.confusion.miss_rate().value(),
-                |f, _| count(f.confusion.miss_rate()),
-            )
-        },
+        faults(
+            "False alarms",
+            "good parts that are called defective at the threshold of the fit",
+            |f| f.confusion.false_alarm_rate().value(),
+            |f, _| count(f.confusion.false_alarm_rate()),
+        ),
+        faults(
+            "Missed",
+            "defective parts that pass at the threshold of the fit",
+            |f| f.confusion.miss_rate().value(),
+            |f, _| count(f.confusion.miss_rate()),
+        ),
         column(
             STEPS,
             "time of a frame: features (dark), retrieve, score (pale)",
