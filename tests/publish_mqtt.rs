@@ -26,6 +26,11 @@ fn message(text: &str) -> Value {
     messages(text).remove(0)
 }
 
+/// The number of the frame that a message is about.
+fn frame(text: &str) -> u64 {
+    message(text)["frame"].as_u64().unwrap()
+}
+
 /// Writes a configuration file.
 fn config(folder: &Path, config: &Value) -> PathBuf {
     let path = folder.join("mqtt.json");
@@ -65,6 +70,11 @@ fn a_broker_that_dies_is_missed_and_found_again_and_nothing_is_lost_while_the_qu
     };
     push(20);
     wait_until("the first messages are acknowledged", || counts(&line).0 == 20);
+    // A broker acknowledges before it has passed a message on or written it down; what it had in hand then dies with it, whatever we do.
+    let mut seen = BTreeSet::new();
+    while seen.len() < 20 {
+        seen.insert(frame(&reader.next()));
+    }
     broker.kill();
     push(300);
     let warning = line.expect_warning();
@@ -77,9 +87,8 @@ fn a_broker_that_dies_is_missed_and_found_again_and_nothing_is_lost_while_the_qu
     line.drain();
     assert_eq!(counts(&line), (330, 0));
     // At least once: a message whose acknowledgement was lost comes twice.
-    let mut seen = BTreeSet::new();
     while seen.len() < 330 {
-        seen.insert(message(&reader.next())["frame"].as_u64().unwrap());
+        seen.insert(frame(&reader.next()));
     }
     assert!(seen.into_iter().eq(0..330));
     assert_eq!(line.messages(&[gst::MessageType::Info]).len(), 1, "that it works again is said once");
@@ -347,7 +356,7 @@ fn a_broker_that_is_killed_ten_times_never_holds_up_the_video() {
     let mut seen = BTreeSet::new();
     let mut twice = 0;
     while let Some(text) = reader.next_within(Duration::from_secs(3)) {
-        if !seen.insert(message(&text)["frame"].as_u64().unwrap()) {
+        if !seen.insert(frame(&text)) {
             twice += 1;
         }
     }
