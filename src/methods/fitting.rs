@@ -2,12 +2,13 @@
 
 mod images;
 mod precision;
+mod room;
 mod spool;
 
 pub use images::{ImageSet, unknown};
 pub(crate) use precision::{in_bytes, with_precision};
+pub(crate) use room::{free_disk, free_memory};
 pub use spool::Spool;
-pub(crate) use spool::free_disk;
 
 use super::{cpr, hetmm, patchcore};
 use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Exclusive, Manifest, Training};

@@ -54,9 +54,3 @@ impl Spool {
         unsafe { Mmap::map(&file) }.map_err(|e| Error::io(&self.folder, e))
     }
 }
-
-/// Bytes that can still be written to `folder`, if the system says so.
-pub(crate) fn free_disk(folder: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(folder).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
-}

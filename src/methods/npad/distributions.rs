@@ -80,6 +80,18 @@ impl Distributions {
 /// A row of positions: of each its vectors, `[images, channels]`, and their moments.
 type Row = Vec<(Vec<f32>, Moments)>;
 
+/// Bytes that [`estimate`] works in at a time: a neighbourhood's rows, with the vectors of `images` images and the covariances, and what
+/// each thread makes of them.
+pub(super) fn working_memory(shape: Shape, images: usize, neighbourhood: usize) -> u64 {
+    let Shape { width, channels, .. } = shape;
+    let covariance = channels * channels * size_of::<f64>();
+    let position = images * channels * size_of::<f32>() + covariance;
+    let stored = 2 * packed_len(channels) * size_of::<i16>();
+    // The averaged vectors, once more centred on their mean, and a covariance that is added up, factored and inverted.
+    let thread = images * channels * (size_of::<f32>() + size_of::<f64>()) + 3 * covariance;
+    (width * (neighbourhood * position + stored) + rayon::current_num_threads() * thread) as u64
+}
+
 /// The likeness of each position to each of its neighbours inside the map, row by row of the neighbourhood.
 pub(super) type Weights = Vec<Vec<f64>>;
 

@@ -5,7 +5,7 @@
 //! estimated again without each fifth or tenth of the images in turn, which is then scored with what the others say.
 
 use super::centroids::{Clusters, cluster};
-use super::distributions::{Distributions, Features, Weights, estimate};
+use super::distributions::{Distributions, Features, Weights, estimate, working_memory};
 use super::statistics::{Spread, order_channels};
 use super::{NAME, Npad, Params, aggregate, heads, outputs, shape};
 use crate::bundle::{Bank, Manifest, Staging};
@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
-use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool, free_disk, with_precision};
+use crate::methods::fitting::{
+    FitOptions, Fitted, ImageSet, Progress, Spool, free_disk, free_memory, with_precision,
+};
 use crate::network::backbone::Layer;
 use crate::network::{Network, OutputSpec};
 use rand::SeedableRng;
@@ -146,18 +148,21 @@ fn check_room(
     progress: &mut dyn Progress,
 ) -> Result<()> {
     let bundle = params.bytes(images.input());
-    let (height, width) = params.places(images.input());
-    let features = (images.len() * height * width * params.channels * size_of::<half::f16>()) as u64;
+    let shape = shape(params, images.input());
+    let features = (images.len() * shape.len() * size_of::<half::f16>()) as u64;
     // The bundle, the distributions that it is written from, those without a fold, and the features.
     let disk = 3 * bundle + features;
+    // Those without a fold are read for every image of the fold.
+    let memory = bundle + working_memory(shape, images.len(), params.neighbourhood);
     let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
     progress.note(&format!(
-        "{} channels: the bundle takes {} MB of disk and, in use, of memory; fitting takes {} MB of disk for a while",
+        "{} channels: the bundle takes {} MB of disk and, in use, of memory; fitting takes {} MB of disk and {} MB of memory for a while",
         params.channels,
         megabytes(bundle),
-        megabytes(disk)
+        megabytes(disk),
+        megabytes(memory)
     ));
-    let room = [("memory", bundle, free_memory()), ("disk", disk, free_disk(&options.scratch))];
+    let room = [("memory", memory, free_memory()), ("disk", disk, free_disk(&options.scratch))];
     for (kind, needed, free) in room {
         if let Some(free) = free.filter(|&free| free < needed) {
             return Err(Error::Fit(format!(
@@ -171,13 +176,6 @@ fn check_room(
         }
     }
     Ok(())
-}
-
-/// Bytes that programs can still have, if the system says so.
-fn free_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
 /// First pass: how often each channel of each layer is not zero.
