@@ -234,6 +234,16 @@ impl GraphBuilder {
         self.node("Clip", &[value, &zero, &one], vec![])
     }
 
+    /// Values rounded to what f16 has, the largest of which is also what larger ones become.
+    pub fn rounded_to_halves(&mut self, value: &str) -> String {
+        let largest = half::f16::MAX.to_f32();
+        let (low, high) = (self.constant(&[], &[-largest]), self.constant(&[], &[largest]));
+        let clamped = self.node("Clip", &[value, &low, &high], vec![]);
+        let cast = |element: DataType| vec![int("to", i64::from(element as i32))];
+        let halves = self.node("Cast", &[&clamped], cast(DataType::Float16));
+        self.node("Cast", &[&halves], cast(DataType::Float))
+    }
+
     /// Declares `value` an output of the graph under a role name.
     pub fn output(&mut self, role: &str, value: &str, element: DataType, shape: &[usize]) {
         self.named_node("Identity", &[value], vec![], role);

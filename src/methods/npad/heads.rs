@@ -51,6 +51,8 @@ pub(super) fn features(
             }
         }
         let all = graph.concat_channels(&maps);
+        // As the distributions are estimated from: of images that are all alike the rounding would be the only difference.
+        let all = graph.rounded_to_halves(&all);
         let last = graph.channel_last(&all);
         let dims = [1, shape.height, shape.width, shape.channels];
         graph.output(&features_role(shift), &last, DataType::Float, &dims);

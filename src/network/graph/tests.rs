@@ -119,6 +119,21 @@ fn the_nearest_centre_is_the_first_of_equals() {
 }
 
 #[test]
+fn halves_are_rounded_and_stay_finite() {
+    let values = vec![0.1f32, -1.0 / 3.0, 2049.0, 1e9, -1e9, f32::INFINITY, 1e-9, 0.0];
+    let mut graph = GraphBuilder::identity(&[("values", &[8])]);
+    let halves = graph.rounded_to_halves("values");
+    graph.output("halves", &halves, DataType::Float, &[8]);
+    let builder = Session::builder(runtime::load().unwrap()).unwrap();
+    let mut session = { builder }.commit_from_memory(&graph.finish().unwrap()).unwrap();
+    let found = session.run(ort::inputs![Tensor::from_array(([8usize], values.clone())).unwrap()]).unwrap();
+    let expected: Vec<f32> =
+        values.iter().map(|&value| half::f16::from_f32(value.clamp(-65504.0, 65504.0)).to_f32()).collect();
+    assert_eq!(found["halves"].try_extract_tensor::<f32>().unwrap().1, expected);
+    assert_ne!(expected[0], values[0]);
+}
+
+#[test]
 fn what_no_output_needs_is_dropped() {
     let mut graph = open(&backbone(17)).unwrap();
     graph.output("features", "fine", DataType::Float, &[1, 4, 8, 16]);
