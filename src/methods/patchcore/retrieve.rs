@@ -32,7 +32,24 @@ impl PatchCoreRetrieve {
         DistanceMap { height, width, values }
     }
 
-    /// The distances of a patch to the rows around its nearest one, that one first; without rows of the image `exclude`.
+    /// The distances of a patch to the rows around its nearest one, `count` with that one, the nearest to it first; without rows of the
+    /// image `exclude`.
+    fn others<'a>(
+        &'a self,
+        patch: &'a [f32],
+        found: Found,
+        count: usize,
+        exclude: Option<usize>,
+    ) -> impl DoubleEndedIterator<Item = Neighbour> + 'a {
+        let PatchCore { patches, images, .. } = &*self.patchcore;
+        let rows = self.patchcore.neighbourhood(found.row as usize).iter().take(count);
+        let others = rows.map(|&row| row as usize).filter(move |&row| row != found.row as usize);
+        let others = others.filter(move |&row| exclude.is_none_or(|image| images[row] as usize != image));
+        let row = |index: usize| &patches.values()[index * patch.len()..][..patch.len()];
+        others.map(move |index| Neighbour { index, distance: distance(patch, row(index)) })
+    }
+
+    /// The same with the nearest row before them.
     fn neighbourhood(
         &self,
         patch: &[f32],
@@ -40,19 +57,22 @@ impl PatchCoreRetrieve {
         count: usize,
         exclude: Option<usize>,
     ) -> Vec<Neighbour> {
-        let PatchCore { patches, images, .. } = &*self.patchcore;
-        let rows = self.patchcore.neighbourhood(found.row as usize).iter().take(count);
-        let others = rows.map(|&row| row as usize).filter(|&row| row != found.row as usize);
-        let others = others.filter(|&row| exclude.is_none_or(|image| images[row] as usize != image));
-        let values = patches.values();
         let nearest = Neighbour { index: found.row as usize, distance: found.distance };
-        let others = others.map(|index| {
-            let row = &values[index * patch.len()..][..patch.len()];
-            Neighbour { index, distance: distance(patch, row) }
-        });
-        std::iter::once(nearest).chain(others).collect()
+        std::iter::once(nearest).chain(self.others(patch, found, count, exclude)).collect()
+    }
+
+    /// The [`weight`] of a patch. The row furthest from m* is often so far that the others need not be looked at.
+    fn weight(&self, patch: &[f32], found: Found, count: usize, exclude: Option<usize>) -> f32 {
+        let furthest = self.others(patch, found, count, exclude).next_back();
+        match furthest {
+            Some(furthest) if furthest.distance - found.distance > FAR => 1.0,
+            _ => weight(&self.neighbourhood(patch, found, count, exclude)),
+        }
     }
 }
+
+/// `exp(-FAR)` is less than half of what f32 can take off 1: 2^-25.
+const FAR: f32 = 17.4;
 
 /// Patches that a thread re-weights at a time.
 const TOGETHER: usize = 64;
@@ -91,7 +111,6 @@ impl Retrieve for PatchCoreRetrieve {
             values.iter_mut().zip(&self.found).for_each(|(value, found)| *value = found.distance)
         });
         let patch = |i: usize| &patches[i * dimension..(i + 1) * dimension];
-        let around = |i: usize| self.neighbourhood(patch(i), self.found[i], neighbours, exclude);
         let worst = self.found.iter().enumerate().fold((0, f32::NEG_INFINITY), |worst, (i, found)| {
             if found.distance > worst.1 { (i, found.distance) } else { worst }
         });
@@ -100,14 +119,15 @@ impl Retrieve for PatchCoreRetrieve {
             result.push(self.map(|values| {
                 parallel::each(values.chunks_mut(TOGETHER).enumerate(), |(part, values)| {
                     for (i, value) in (part * TOGETHER..).zip(values) {
-                        *value = weight(&around(i)) * self.found[i].distance;
+                        let found = self.found[i];
+                        *value = self.weight(patch(i), found, neighbours, exclude) * found.distance;
                     }
                 });
             }));
         }
         Ok(Retrieved {
             distances: result,
-            neighbours: around(worst.0),
+            neighbours: self.neighbourhood(patch(worst.0), self.found[worst.0], neighbours, exclude),
             features: Vec::new(),
             foreground: None,
         })
@@ -128,5 +148,9 @@ mod tests {
         assert!((weight(&rows(&[1.0, 1.0 + 3f32.ln()])) - 0.75).abs() < 1e-6);
         assert!(weight(&rows(&[1000.0, 2000.0])) == 1.0, "neither overflow nor nothing");
         assert!(weight(&rows(&[5.0])) == 1.0);
+        for nearest in [0.0, 3.0, 500.0] {
+            assert!(weight(&rows(&[nearest, nearest + FAR])) == 1.0, "no other row need be looked at");
+            assert!(weight(&rows(&[nearest, nearest + FAR - 0.5])) < 1.0, "but not without need");
+        }
     }
 }
