@@ -1,7 +1,8 @@
 //! Image files as video frames, so that they take the same way into the network as a camera's frames.
 
 use crate::error::{Error, Result};
-use image::ImageReader;
+use image::{ImageFormat, ImageReader};
+use std::io::Cursor;
 use std::path::Path;
 
 /// An image in memory: 8-bit RGB, rows packed by GStreamer's rules.
@@ -67,9 +68,68 @@ impl Picture {
 /// # Errors
 /// If the file cannot be read or is not an image; the message names it.
 pub fn load_picture(path: &Path) -> Result<Picture> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let unreadable = |e: &dyn std::fmt::Display| Error::file(path, format!("not a readable image: {e}"));
     let reader =
-        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| Error::io(path, e))?;
-    let rgb =
-        reader.decode().map_err(|e| Error::file(path, format!("not a readable image: {e}")))?.into_rgb8();
+        ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|e| Error::io(path, e))?;
+    // The decoder makes what is missing grey, which would be taken for a defect, or for what is normal.
+    if reader.format() == Some(ImageFormat::Jpeg) && is_cut_off(&bytes) {
+        return Err(unreadable(&"the file ends before the image does"));
+    }
+    let rgb = reader.decode().map_err(|e| unreadable(&e))?.into_rgb8();
     Picture::from_rgb(rgb.width(), rgb.height(), rgb.as_raw()).map_err(|e| Error::file(path, e.to_string()))
+}
+
+/// Whether a JPEG image has no end: its segments, each with its length, lead to the coded pixels, in which the mark of the end
+/// cannot occur by chance. A thumbnail among the segments has an end of its own.
+fn is_cut_off(jpeg: &[u8]) -> bool {
+    let mut rest = jpeg.get(2..).unwrap_or_default();
+    loop {
+        rest = match *rest {
+            [0xff, 0xda, ..] => return !rest.windows(2).rev().any(|pair| pair == [0xff, 0xd9]),
+            [0xff, 0xff, ..] => &rest[1..],
+            [0xff, _, high, low, ..] => {
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                rest.get(2 + length..).unwrap_or_default()
+            }
+            [] | [0xff] | [0xff, _] | [0xff, _, _] => return true,
+            // No segments: the decoder says what is wrong.
+            _ => return false,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::codecs::jpeg::JpegEncoder;
+
+    #[test]
+    fn a_jpeg_image_without_its_end_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part.jpg");
+        let noise: Vec<u8> =
+            (0..48 * 32 * 3u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let mut jpeg = Vec::new();
+        JpegEncoder::new(&mut jpeg).encode(&noise, 48, 32, image::ExtendedColorType::Rgb8).unwrap();
+        let load = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            load_picture(&path).map_err(|e| e.to_string())
+        };
+        assert!(load(&jpeg).is_ok());
+        assert!(load(&[&jpeg[..], b"what some cameras write behind"].concat()).is_ok());
+        // A whole thumbnail in front does not stand for the rest.
+        let thumbnail = [&[0xff, 0xe1][..], &(jpeg.len() as u16 + 2).to_be_bytes(), &jpeg].concat();
+        let with_thumbnail = [&jpeg[..2], &thumbnail, &jpeg[2..]].concat();
+        assert!(load(&with_thumbnail).is_ok());
+        for length in [3, 20, jpeg.len() / 2, jpeg.len() - 1] {
+            for whole in [&jpeg, &with_thumbnail] {
+                let missing = jpeg.len() - length;
+                let error = load(&whole[..whole.len() - missing]).unwrap_err();
+                assert!(error.contains("part.jpg") && error.contains("not a readable image"), "{error}");
+            }
+        }
+        let error = load(&jpeg[..jpeg.len() - 1]).unwrap_err();
+        assert!(error.ends_with("the file ends before the image does"), "{error}");
+    }
 }
