@@ -16,6 +16,9 @@
 mod element_docs;
 #[path = "common/parts.rs"]
 mod parts;
+#[path = "../examples/settings_docs.rs"]
+#[allow(dead_code, reason = "its main is for people")]
+mod settings_docs;
 
 use parts::{CHECKOUT, Camera, EXAMPLES, GIVEN, program};
 use std::path::{Path, PathBuf};
@@ -84,6 +87,18 @@ fn the_pages_of_the_elements_are_those_of_the_elements() {
         element_docs::FOLDER,
         wrong.join("\n")
     );
+}
+
+#[test]
+fn the_page_of_the_settings_is_that_of_the_methods() {
+    let committed =
+        std::fs::read_to_string(Path::new(CHECKOUT).join(settings_docs::PAGE)).unwrap_or_default();
+    if let Some((old, new)) = first_difference(&committed, &settings_docs::page().unwrap()) {
+        panic!(
+            "{} has '{old}', the source says '{new}': run 'cargo run --example settings_docs' and commit what it writes",
+            settings_docs::PAGE
+        );
+    }
 }
 
 fn first_difference(old: &str, new: &str) -> Option<(String, String)> {

@@ -3,6 +3,7 @@
 use crate::console;
 use gstanomaly::bundle::{Bundle, Manifest};
 use gstanomaly::methods::cpr;
+use serde_json::Value;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -62,6 +63,7 @@ fn describe(manifest: &Manifest) -> String {
         line("computes with", "bytes (--precision int8)".into());
     }
     line("input", format!("{}x{}, {}", input.width, input.height, fit.as_str().unwrap_or_default()));
+    line("pixels", format!("(value - {}) / {}", channels(input.mean), channels(input.std)));
     line("learned from", format!("{} of {}{left_out}", console::images(training.images), training.dataset));
     match branch {
         None if manifest.method == cpr::NAME => line("learned branch", "none".into()),
@@ -84,8 +86,8 @@ fn describe(manifest: &Manifest) -> String {
     line("threshold", format!("{:.4}", calibration.threshold));
     line("scale", format!("0 is {:.4}, 1 is {:.4}", calibration.min, calibration.max));
     line("calibration", calibration.obtained.clone());
-    for (number, (name, value)) in manifest.params.as_object().into_iter().flatten().enumerate() {
-        line(if number == 0 { "parameters" } else { "" }, format!("{name} = {value}"));
+    for (number, text) in parameters("", &manifest.params).into_iter().enumerate() {
+        line(if number == 0 { "parameters" } else { "" }, text);
     }
     for (number, (name, file)) in manifest.files.iter().enumerate() {
         let size = match file.bytes {
@@ -96,4 +98,22 @@ fn describe(manifest: &Manifest) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// What red, green and blue have, once where that is the same.
+fn channels(values: [f32; 3]) -> String {
+    match values {
+        [red, green, blue] if red == green && green == blue => red.to_string(),
+        [red, green, blue] => format!("({red}, {green}, {blue})"),
+    }
+}
+
+/// Every parameter as `--set` takes it.
+fn parameters(above: &str, params: &Value) -> Vec<String> {
+    let one = |(name, value): (&String, &Value)| match value {
+        Value::Object(_) => parameters(&format!("{above}{name}."), value),
+        Value::String(text) => vec![format!("{above}{name} = {text}")],
+        _ => vec![format!("{above}{name} = {value}")],
+    };
+    params.as_object().into_iter().flatten().flat_map(one).collect()
 }

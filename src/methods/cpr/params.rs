@@ -66,7 +66,7 @@ impl Default for GlobalParams {
 impl Params {
     /// What the images and the other settings decide.
     #[cfg(feature = "train")]
-    pub(super) const DECIDED: [&str; 2] = ["references", "foreground"];
+    pub const DECIDED: [&str; 2] = ["references", "foreground"];
     /// K of the paper.
     pub const NEIGHBOURS: usize = 10;
     /// Scales at most.

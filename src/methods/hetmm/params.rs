@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Params {
     /// Templates of each place in the bank: the sheets, or all normal images, and what was added since.
     pub templates: usize,
-    /// K, to which pixel-level template selection reduces the normal images; none: all of them are templates.
+    /// K, templates of each place that pixel-level template selection reduces the normal images to; none: all of them are templates.
     pub sheets: Option<usize>,
     /// The layers, finest first.
     pub layers: Vec<Layer>,
@@ -67,7 +67,7 @@ impl Clustering {
 impl Params {
     /// What the images and the network decide.
     #[cfg(feature = "train")]
-    pub(super) const DECIDED: [&str; 2] = ["templates", "layers"];
+    pub const DECIDED: [&str; 2] = ["templates", "layers"];
     /// K of the paper.
     pub const SHEETS: usize = 60;
     /// Windows of the layers, finest first.

@@ -28,11 +28,11 @@ pub struct Params {
     /// Share of the features' mean variance that epsilon is at least: features of another network have other units. 0 leaves it as it is.
     #[serde(default)]
     pub epsilon_share: f64,
-    /// Centroids as a share of the images' averaged features, see [`Params::centroid_count`].
+    /// Centroids as a share of the images' averaged features, one at least.
     pub centroids: f64,
     /// Centroids at most.
     pub most_centroids: usize,
-    /// Share of the positions whose distances make up the image score: k of the paper, see [`Params::top_places`].
+    /// k, the positions whose distances make up the image score, as a share of all, one at least.
     pub top: f64,
     /// Frames are compared once more for every one of so many pixels by which they are shifted, and the results averaged.
     pub shifts: usize,
@@ -47,7 +47,7 @@ pub struct Params {
 impl Params {
     /// What the images and the network decide.
     #[cfg(feature = "train")]
-    pub(super) const DECIDED: [&str; 3] = ["references", "stride", "map_scale"];
+    pub const DECIDED: [&str; 3] = ["references", "stride", "map_scale"];
 
     /// The paper's values for `references` images and the finest layer's stride, but for `channels`, `epsilon_share`, `centroids`, `top` and
     /// `shifts`: README.md.

@@ -157,7 +157,7 @@ impl Default for Params {
 impl Params {
     /// What the images, the network and the fit decide.
     #[cfg(feature = "train")]
-    pub(super) const DECIDED: [&str; 6] =
+    pub const DECIDED: [&str; 6] =
         ["references", "rows", "stride", "selection.radius", "peak", "index.recall"];
 
     /// Rows and columns of the map of patches.
