@@ -174,6 +174,9 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     let mut entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(_) if path.is_file() => {
+            return Err(Error::file(path, "is a file, where a bundle is a folder; name a new one"));
+        }
         Err(e) => return Err(Error::io(path, e)),
     };
     if entries.next().is_none() || path.join(MANIFEST).exists() {

@@ -257,16 +257,46 @@ pub fn apply<P: Serialize + DeserializeOwned>(
             })?;
             above = format!("{above}{part}.");
         }
-        let refused = |why: &dyn Display| Error::Setting(format!("parameter '{name}': '{text}' {why}"));
-        *place = match (serde_json::from_str(text), &*place) {
-            (Ok(set), _) => set,
-            // A word needs no quotes.
-            (Err(_), Value::String(_)) => Value::String(text.clone()),
-            (Err(_), before) => return Err(refused(&format!("is not what it takes, such as {before}"))),
+        if let Some(parts) = place.as_object() {
+            let parts: Vec<String> = parts.keys().map(|part| format!("{above}{part}")).collect();
+            return Err(Error::Setting(format!(
+                "parameter '{name}' is several, of which one is set at a time: {}",
+                parts.join(", ")
+            )));
+        }
+        let refused = |why: &dyn Display| {
+            Error::Setting(format!("parameter '{name}': '{text}' is not what it takes: {why}"))
         };
-        params = serde_json::from_value(value).map_err(|e| refused(&format!("is not what it takes: {e}")))?;
+        let before = place.clone();
+        *place = match serde_json::from_str(text) {
+            // A word needs no quotes.
+            Err(_) if before.is_string() => Value::String(text.clone()),
+            set => set.ok().filter(|set| alike(set, &before)).ok_or_else(|| refused(&kind(&before)))?,
+        };
+        params = serde_json::from_value(value).map_err(|e| refused(&e))?;
     }
     Ok(params)
+}
+
+/// Whether a value can take another one's place, as far as its kind tells.
+fn alike(value: &Value, before: &Value) -> bool {
+    match before {
+        Value::Bool(_) => value.is_boolean(),
+        // What can be null can be anything, and the other way round.
+        Value::Number(number) if !number.is_f64() => value.is_u64() || value.is_null(),
+        Value::Number(_) => value.is_number() || value.is_null(),
+        _ => true,
+    }
+}
+
+/// What a parameter takes, in words.
+fn kind(before: &Value) -> String {
+    match before {
+        Value::Bool(_) => "expected true or false".into(),
+        Value::Number(number) if !number.is_f64() => format!("expected a whole number, such as {before}"),
+        Value::Number(_) => format!("expected a number, such as {before}"),
+        _ => format!("expected something like {before}"),
+    }
 }
 
 /// What a method says of a fit.

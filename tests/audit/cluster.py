@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 
 checkout = Path(sys.argv[1])
 videos = sorted(Path("in").glob("*.mkv"))
-PATIENCE = 240
+PATIENCE = 600
 
 
 def audits():

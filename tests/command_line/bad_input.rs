@@ -124,6 +124,14 @@ fn settings_that_cannot_be_used() {
         "--data good --method npad --sheets all",
         &["--sheets is a setting of hetmm, not of npad"],
     );
+    fit_fails(&shop, "--data good --method hetmm --sheets 4 --set sheets=5", &["--sheets and --set sheets"]);
+    fit_fails(&shop, "--data good --method hetmm --set sheets=2.5", &["'2.5'", "expected a whole number"]);
+    fit_fails(
+        &shop,
+        "--data good --method patchcore --set index=approximate",
+        &["'index' is several", "index.kind"],
+    );
+    fit_fails(&shop, "--data good --method patchcore --coreset -0.1", &["coreset must be more than 0"]);
     fit_fails(&shop, "--data good --method hetmm --foreground on", &["hetmm", "foreground"]);
     fit_fails(&shop, "--data good --method patchcore --preset faster", &["patchcore", "learns no features"]);
     for sheets in ["few", "1"] {
@@ -147,7 +155,7 @@ fn targets_that_are_not_ours() {
     shop.write("thesis/chapter.txt", b"years of work");
     shop.fails("fit --data good --size 64x64 --out thesis").says(&["thesis", "is not a bundle"]);
     assert_eq!(shop.entries("thesis"), ["chapter.txt"]);
-    shop.fails("fit --data good --size 64x64 --out thesis/chapter.txt").says(&["chapter.txt"]);
+    shop.fails("fit --data good --size 64x64 --out thesis/chapter.txt").says(&["chapter.txt", "is a file"]);
     shop.fails("fit --data good --size 64x64 --out thesis/chapter.txt/b").says(&["chapter.txt"]);
     assert_eq!(std::fs::read(shop.path("thesis/chapter.txt")).unwrap(), b"years of work");
     assert_eq!(shop.entries("."), ["good", "thesis"]);

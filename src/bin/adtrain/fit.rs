@@ -53,7 +53,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "auto")]
     foreground: ForegroundArgument,
     /// patchcore: share of all patches that the bank keeps [default: 0.1]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     coreset: Option<f64>,
     /// patchcore: how the nearest patch of the bank is searched for: by comparing with all, or, for banks of ten thousand to a hundred
     /// thousand rows, by an index that finds it in 99 % of cases [default: exact]
@@ -152,6 +152,10 @@ fn settings(arguments: &Arguments) -> anyhow::Result<(Settings, Settings)> {
             "--{flag} is a setting of {}, not of {}",
             method.name(),
             arguments.method.name()
+        );
+        anyhow::ensure!(
+            arguments.set.iter().all(|(other, _)| other != name),
+            "--{flag} and --set {name} are the same setting: give one of them"
         );
         set.push((name.into(), value));
     }
