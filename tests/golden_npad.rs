@@ -15,7 +15,7 @@ use gstanomaly::kernels::cholesky::inverse_factor;
 use gstanomaly::kernels::mahalanobis::{Factor, Gaussians, pack, packed_len};
 use gstanomaly::kernels::windowed::Shape;
 use gstanomaly::methods::Method;
-use gstanomaly::methods::npad::statistics::{Moments, order_channels};
+use gstanomaly::methods::npad::statistics::{Moments, Space, order_channels};
 use gstanomaly::methods::npad::{Npad, Params, aggregate};
 use gstanomaly::network::FeatureMap;
 use safetensors::{Dtype, tensor::TensorView};
@@ -38,7 +38,9 @@ fn moments(images: &[Vec<f32>]) -> Vec<Moments> {
         .map(|place| {
             let vectors: Vec<f32> =
                 images.iter().flat_map(|image| image[place * d..][..d].iter().copied()).collect();
-            Moments::of(&vectors, d, EPSILON)
+            let mut moments = Moments::default();
+            moments.set(&vectors, d, EPSILON, &mut Space::default());
+            moments
         })
         .collect()
 }
@@ -52,12 +54,18 @@ fn around(place: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
+fn similarity(one: &Moments, other: &Moments) -> f64 {
+    one.similarity(other, LAMBDA, &mut Space::default()).unwrap()
+}
+
 fn weighted(moments: &[Moments]) -> Vec<Moments> {
     let one = |place: usize| {
         let neighbours: Vec<(&Moments, f64)> = around(place)
-            .map(|(_, other)| (&moments[other], moments[place].similarity(&moments[other], LAMBDA).unwrap()))
+            .map(|(_, other)| (&moments[other], similarity(&moments[place], &moments[other])))
             .collect();
-        Moments::weighted(&neighbours, IMAGES)
+        let mut weighted = Moments::default();
+        weighted.set_weighted(&neighbours, IMAGES);
+        weighted
     };
     (0..SHAPE.places()).map(one).collect()
 }
@@ -78,8 +86,11 @@ fn covariances(moments: &[Moments]) -> Vec<f32> {
 
 /// Packed factors and their diagonals.
 fn factors(moments: &[Moments]) -> (Vec<i16>, Vec<f32>) {
-    let one =
-        |m: &Moments| pack(&inverse_factor(m.covariance.clone(), SHAPE.channels).unwrap(), SHAPE.channels);
+    let one = |m: &Moments| {
+        let mut inverse = Vec::new();
+        assert!(inverse_factor(&mut m.covariance.clone(), SHAPE.channels, &mut inverse));
+        pack(&inverse, SHAPE.channels)
+    };
     let factors: Vec<Factor> = moments.iter().map(one).collect();
     let packed = factors.iter().flat_map(|factor| factor.packed.iter().copied()).collect();
     (packed, factors.into_iter().flat_map(|factor| factor.diagonal).collect())
@@ -115,7 +126,7 @@ fn plain_and_weighted_distributions() {
     let mut similarity = vec![0.0; 64 * 9];
     for place in 0..64 {
         for (offset, other) in around(place) {
-            similarity[place * 9 + offset] = plain[place].similarity(&plain[other], LAMBDA).unwrap() as f32;
+            similarity[place * 9 + offset] = self::similarity(&plain[place], &plain[other]) as f32;
         }
     }
     assert_close("similarity", &similarity, &golden.floats("similarity"), 1e-5);

@@ -5,31 +5,34 @@
 
 use super::simd::wide;
 
-/// The inverse `W` of the lower Cholesky factor `L` of `matrix`, `[n, n]` (`L L' = matrix`): `|W x|^2` is `x' matrix^-1 x`. Only the
-/// lower triangle of `matrix` is read, and above the diagonal of the result are zeros; none if the matrix is not positive definite.
+/// Fills `inverse` with the inverse `W` of the lower Cholesky factor `L` of `matrix`, `[n, n]` (`L L' = matrix`): `|W x|^2` is
+/// `x' matrix^-1 x`. The factor takes the place of the matrix's lower triangle, which alone is read, and above the diagonal of the inverse
+/// are zeros. Whether that could be: not if the matrix is not positive definite.
 ///
 /// # Panics
 /// If there are not `n * n` values.
-pub fn inverse_factor(mut matrix: Vec<f64>, n: usize) -> Option<Vec<f64>> {
+pub fn inverse_factor(matrix: &mut [f64], n: usize, inverse: &mut Vec<f64>) -> bool {
     assert_eq!(matrix.len(), n * n, "a matrix of {n} rows and columns");
     let mut positive = false;
-    factor(&mut matrix, n, &mut positive);
-    let mut inverse = vec![0.0; n * n];
-    positive.then(|| {
-        invert(&matrix, n, &mut inverse);
-        inverse
-    })
+    factor(matrix, n, &mut positive);
+    inverse.clear();
+    inverse.resize(n * n, 0.0);
+    if positive {
+        invert(matrix, n, inverse);
+    }
+    positive
 }
 
-/// `x' matrix^-1 x` for `matrix`, `[n, n]`, of which the lower triangle is read; none if it is not positive definite.
+/// `x' matrix^-1 x` for `matrix`, `[n, n]`, whose lower triangle alone is read, and replaced by its factor; none if it is not positive
+/// definite.
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn quadratic_form(mut matrix: Vec<f64>, x: &[f64]) -> Option<f64> {
+pub fn quadratic_form(matrix: &mut [f64], x: &[f64]) -> Option<f64> {
     let n = x.len();
     assert_eq!(matrix.len(), n * n, "a matrix of {n} rows and columns");
     let mut positive = false;
-    factor(&mut matrix, n, &mut positive);
+    factor(matrix, n, &mut positive);
     let mut solved = vec![0.0; n];
     positive.then(|| {
         for (i, row) in matrix.chunks_exact(n).enumerate() {
@@ -112,7 +115,8 @@ mod tests {
         #[test]
         fn the_factor_whitens(n in 1usize..40, values in proptest::collection::vec(-1f64..1.0, 1600)) {
             let matrix = matrix(&values[..n * n], n);
-            let inverse = inverse_factor(matrix.clone(), n).unwrap();
+            let mut inverse = Vec::new();
+            prop_assert!(inverse_factor(&mut matrix.clone(), n, &mut inverse));
             // W matrix W' is the identity.
             for i in 0..n {
                 let image: Vec<f64> = (0..n)
@@ -126,15 +130,15 @@ mod tests {
             }
             let x = &values[..n];
             let whitened = inverse.chunks_exact(n).map(|row| dot(row, x).powi(2)).sum::<f64>();
-            prop_assert!((quadratic_form(matrix, x).unwrap() - whitened).abs() < 1e-9);
+            prop_assert!((quadratic_form(&mut matrix.clone(), x).unwrap() - whitened).abs() < 1e-9);
         }
     }
 
     #[test]
     fn what_is_not_positive_definite_has_no_factor() {
-        assert!(inverse_factor(vec![0.0; 4], 2).is_none());
-        assert!(inverse_factor(vec![1.0, 2.0, 2.0, 1.0], 2).is_none());
-        assert!(inverse_factor(vec![f64::NAN, 0.0, 0.0, 1.0], 2).is_none());
-        assert!(quadratic_form(vec![-1.0], &[1.0]).is_none());
+        for mut matrix in [[0.0; 4], [1.0, 2.0, 2.0, 1.0], [f64::NAN, 0.0, 0.0, 1.0]] {
+            assert!(!inverse_factor(&mut matrix, 2, &mut Vec::new()), "{matrix:?}");
+        }
+        assert!(quadratic_form(&mut [-1.0], &[1.0]).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! From the features of images to a Gaussian at each position, a row of positions at a time.
 
-use super::statistics::{Moments, singular};
+use super::statistics::{Moments, Space, singular};
 use super::{AGGREGATED, Field, Params, WEIGHTED, roles};
 use crate::bundle::{TensorData, Tensors};
 use crate::error::{Error, Result};
@@ -38,14 +38,13 @@ impl Features {
         FeatureMap::from_floats([1, height, width, channels], floats)
     }
 
-    /// The vectors of `images` at a place, `[images, channels]`.
-    fn at(&self, place: usize, images: &[usize]) -> Vec<f32> {
+    /// Fills `vectors` with those of `images` at a place, `[images, channels]`.
+    fn at(&self, place: usize, images: &[usize], vectors: &mut Vec<f32>) {
         let channels = self.shape.channels;
-        let mut vectors = vec![0.0; images.len() * channels];
+        vectors.resize(images.len() * channels, 0.0);
         for (vector, &image) in vectors.chunks_exact_mut(channels).zip(images) {
             self.image_values(image)[place * channels..][..channels].convert_to_f32_slice(vector);
         }
-        vectors
     }
 }
 
@@ -77,25 +76,56 @@ impl Distributions {
     }
 }
 
-/// A row of positions: of each its vectors, `[images, channels]`, and their moments.
-type Row = Vec<(Vec<f32>, Moments)>;
+/// What is known of a position.
+#[derive(Debug, Default)]
+struct Position {
+    /// `[images, channels]`.
+    vectors: Vec<f32>,
+    moments: Moments,
+}
 
-/// Bytes that [`estimate`] works in at a time: a neighbourhood's rows, with the vectors of `images` images and the covariances, and what
-/// each thread makes of them.
+/// The positions of a row.
+type Row = Vec<Position>;
+
+/// Bytes that [`estimate`] works in: a neighbourhood's rows, with the vectors of `images` images and the covariances, and what each
+/// [`Worker`] has.
 pub(super) fn working_memory(shape: Shape, images: usize, neighbourhood: usize) -> u64 {
     let Shape { width, channels, .. } = shape;
+    let vectors = images * channels * size_of::<f32>();
     let covariance = channels * channels * size_of::<f64>();
-    let position = images * channels * size_of::<f32>() + covariance;
     let stored = 2 * packed_len(channels) * size_of::<i16>();
-    // The averaged vectors, once more centred on their mean, and a covariance that is added up, factored and inverted.
-    let thread = images * channels * (size_of::<f32>() + size_of::<f64>()) + 3 * covariance;
-    (width * (neighbourhood * position + stored) + rayon::current_num_threads() * thread) as u64
+    let worker = Space::bytes(images, channels) + vectors + 2 * covariance;
+    (width * (neighbourhood * (vectors + covariance) + stored) + workers(width) * worker) as u64
+}
+
+/// Workers that share a row: two for each thread, since one may be slower than another.
+fn workers(width: usize) -> usize {
+    (2 * rayon::current_num_threads()).min(width)
 }
 
 /// The likeness of each position to each of its neighbours inside the map, row by row of the neighbourhood.
-pub(super) type Weights = Vec<Vec<f64>>;
+#[derive(Debug, Default)]
+pub(super) struct Weights {
+    /// Of all positions, one after the other.
+    values: Vec<f64>,
+    /// Where each position's end.
+    ends: Vec<usize>,
+}
 
-/// Estimates the distributions from `images`. The neighbours' weights are those given, which come from all images, or are computed.
+impl Weights {
+    fn push(&mut self, weights: &[f64]) {
+        self.values.extend_from_slice(weights);
+        self.ends.push(self.values.len());
+    }
+
+    fn of(&self, place: usize) -> &[f64] {
+        let first = if place == 0 { 0 } else { self.ends[place - 1] };
+        &self.values[first..self.ends[place]]
+    }
+}
+
+/// Estimates the distributions from `images`. The neighbours' weights are those given, which come from all images, or are computed
+/// and returned.
 pub(super) fn estimate(
     features: &Features,
     images: &[usize],
@@ -104,41 +134,59 @@ pub(super) fn estimate(
     scratch: &Path,
     progress: &mut dyn Progress,
 ) -> Result<(Distributions, Weights)> {
-    let Shape { height, width, .. } = features.shape;
+    let Shape { height, width, channels } = features.shape;
     let reach = params.neighbourhood / 2;
     let mut fields = [FieldSpool::new(scratch)?, FieldSpool::new(scratch)?];
-    let mut all_weights = Weights::with_capacity(features.shape.places());
+    let mut computed = Weights::default();
     let mut rows: VecDeque<(usize, Row)> = VecDeque::new();
+    let mut done: Vec<Row> = Vec::new();
+    let mut workers: Vec<Worker> = Vec::new();
+    workers.resize_with(self::workers(width), Worker::default);
+    let share = width.div_ceil(workers.len());
     for y in 0..height {
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         let (first, end) = (y.saturating_sub(reach), (y + reach + 1).min(height));
         while rows.front().is_some_and(|(row, _)| *row < first) {
-            rows.pop_front();
+            done.extend(rows.pop_front().map(|(_, row)| row));
         }
         for next in rows.back().map_or(first, |(row, _)| row + 1)..end {
-            rows.push_back((next, read_row(features, images, params, next)));
+            let mut row = done.pop().unwrap_or_default();
+            row.resize_with(width, Position::default);
+            row.par_chunks_mut(share).zip(&mut workers).enumerate().for_each(|(part, (row, worker))| {
+                for (x, position) in (part * share..).zip(row) {
+                    features.at(next * width + x, images, &mut position.vectors);
+                    position.moments.set(&position.vectors, channels, params.epsilon, &mut worker.space);
+                }
+            });
+            rows.push_back((next, row));
         }
-        let found: Vec<Place> = (0..width)
-            .into_par_iter()
-            .map(|x| {
+        let centre = &rows.iter().find(|(row, _)| *row == y).map_or(&rows[0], |row| row).1;
+        let estimated = |(part, worker): (usize, &mut Worker)| -> Result<Vec<Place>> {
+            let columns = (part * share).min(width)..((part + 1) * share).min(width);
+            let one = |x: usize| {
                 let columns = x.saturating_sub(reach)..(x + reach + 1).min(width);
                 let around: Vec<_> = rows.iter().flat_map(|(_, row)| &row[columns.clone()]).collect();
-                let centre = &rows.iter().find(|(row, _)| *row == y).map_or(&rows[0], |row| row).1[x].1;
-                place(&around, centre, images.len(), params, weights.map(|all| &all[y * width + x][..]))
-            })
-            .collect::<Result<_>>()?;
-        for Place { gaussians, weights } in found {
+                let weights = weights.map(|all| all.of(y * width + x));
+                worker.place(&around, &centre[x].moments, images.len(), params, weights)
+            };
+            columns.map(one).collect()
+        };
+        let found: Vec<Vec<Place>> =
+            workers.par_iter_mut().enumerate().map(estimated).collect::<Result<_>>()?;
+        for Place { gaussians, weights } in found.into_iter().flatten() {
             for (field, gaussian) in fields.iter_mut().zip(&gaussians) {
                 field.push(gaussian)?;
             }
-            all_weights.push(weights);
+            if let Some(weights) = weights {
+                computed.push(&weights);
+            }
         }
         progress.advance();
     }
     let [weighted, aggregated] = fields.map(|field| field.finish(features.shape));
-    Ok((Distributions { weighted: weighted?, aggregated: aggregated? }, all_weights))
+    Ok((Distributions { weighted: weighted?, aggregated: aggregated? }, computed))
 }
 
 /// A distribution as it is stored.
@@ -176,57 +224,69 @@ impl FieldSpool {
     }
 }
 
-fn read_row(features: &Features, images: &[usize], params: &Params, y: usize) -> Row {
-    let width = features.shape.width;
-    let one = |x: usize| {
-        let vectors = features.at(y * width + x, images);
-        let moments = Moments::of(&vectors, features.shape.channels, params.epsilon);
-        (vectors, moments)
-    };
-    (0..width).into_par_iter().map(one).collect()
-}
-
 /// What is estimated for a position.
 struct Place {
     /// The weighted distribution and the aggregated one.
     gaussians: [Gaussian; 2],
-    weights: Vec<f64>,
+    /// Where they were computed.
+    weights: Option<Vec<f64>>,
 }
 
-/// Estimates a position from the vectors and moments `around` it, its own (`centre`) among them.
-fn place(
-    around: &[&(Vec<f32>, Moments)],
-    centre: &Moments,
-    images: usize,
-    params: &Params,
-    weights: Option<&[f64]>,
-) -> Result<Place> {
-    let weights = match weights {
-        Some(weights) => weights.to_vec(),
-        None => around
-            .iter()
-            .map(|(_, moments)| match std::ptr::eq(moments, centre) {
-                true => Ok(1.0),
-                false => centre.similarity(moments, params.lambda),
-            })
-            .collect::<Result<_>>()?,
-    };
-    let neighbours: Vec<(&Moments, f64)> =
-        around.iter().zip(&weights).map(|((_, moments), &weight)| (moments, weight)).collect();
-    let weighted = gaussian(Moments::weighted(&neighbours, images))?;
+/// The memory of somebody who estimates positions one after the other.
+#[derive(Debug, Default)]
+struct Worker {
+    space: Space,
+    /// Vectors averaged over the neighbourhood, `[images, channels]`.
+    averaged: Vec<f32>,
+    /// Those of a distribution to be stored.
+    moments: Moments,
+    inverse: Vec<f64>,
+}
 
-    let channels = centre.mean.len();
-    let mut averaged = vec![0.0; images * channels];
-    for (vectors, _) in around {
-        averaged.iter_mut().zip(vectors).for_each(|(sum, value)| *sum += value / around.len() as f32);
+impl Worker {
+    /// Estimates a position from what is known `around` it, its own moments (`centre`) among them.
+    fn place(
+        &mut self,
+        around: &[&Position],
+        centre: &Moments,
+        images: usize,
+        params: &Params,
+        weights: Option<&[f64]>,
+    ) -> Result<Place> {
+        let likeness = |Position { moments, .. }: &&Position| match std::ptr::eq(moments, centre) {
+            true => Ok(1.0),
+            false => centre.similarity(moments, params.lambda, &mut self.space),
+        };
+        let computed: Option<Vec<f64>> = match weights {
+            Some(_) => None,
+            None => Some(around.iter().map(likeness).collect::<Result<_>>()?),
+        };
+        let weights = weights.or(computed.as_deref()).unwrap_or_default();
+        let neighbours: Vec<(&Moments, f64)> =
+            around.iter().zip(weights).map(|(position, &weight)| (&position.moments, weight)).collect();
+        self.moments.set_weighted(&neighbours, images);
+        let weighted = self.gaussian()?;
+
+        let channels = centre.mean.len();
+        self.averaged.clear();
+        self.averaged.resize(images * channels, 0.0);
+        for Position { vectors, .. } in around {
+            let sums = self.averaged.iter_mut().zip(vectors);
+            sums.for_each(|(sum, value)| *sum += value / around.len() as f32);
+        }
+        self.moments.set(&self.averaged, channels, params.epsilon, &mut self.space);
+        let aggregated = self.gaussian()?;
+        Ok(Place { gaussians: [weighted, aggregated], weights: computed })
     }
-    let aggregated = gaussian(Moments::of(&averaged, channels, params.epsilon))?;
-    Ok(Place { gaussians: [weighted, aggregated], weights })
-}
 
-fn gaussian(moments: Moments) -> Result<Gaussian> {
-    let channels = moments.mean.len();
-    let inverse = inverse_factor(moments.covariance, channels).ok_or_else(singular)?;
-    let mean = moments.mean.iter().map(|&value| value as f32).collect();
-    Ok(Gaussian { mean, factor: pack(&inverse, channels) })
+    /// The Gaussian of the moments, whose covariance is then its factor.
+    fn gaussian(&mut self) -> Result<Gaussian> {
+        let Moments { mean, covariance } = &mut self.moments;
+        let channels = mean.len();
+        if !inverse_factor(covariance, channels, &mut self.inverse) {
+            return Err(singular());
+        }
+        let mean = mean.iter().map(|&value| value as f32).collect();
+        Ok(Gaussian { mean, factor: pack(&self.inverse, channels) })
+    }
 }

@@ -2,10 +2,25 @@
 
 use crate::error::{Error, Result};
 use crate::kernels::cholesky::quadratic_form;
-use ndarray_linfa::ArrayView2;
+use ndarray_linfa::linalg::general_mat_mul;
+use ndarray_linfa::{ArrayView2, ArrayViewMut2};
+
+/// Memory that is used again from one distribution to the next: thousands of matrices that come and go would leave holes in it.
+#[derive(Debug, Default)]
+pub struct Space {
+    centred: Vec<f64>,
+    matrix: Vec<f64>,
+}
+
+impl Space {
+    /// Bytes that it comes to for so many images and channels.
+    pub fn bytes(images: usize, channels: usize) -> usize {
+        (images * channels + channels * channels) * size_of::<f64>()
+    }
+}
 
 /// Mean and covariance of a distribution.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Moments {
     /// `[d]`.
     pub mean: Vec<f64>,
@@ -14,54 +29,64 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Of `vectors`, `[images, channels]`, two at least (eq. 2 and 3).
+    /// Becomes those of `vectors`, `[images, channels]`, two at least (eq. 2 and 3).
     ///
     /// # Panics
     /// If `channels` does not divide the number of values.
-    pub fn of(vectors: &[f32], channels: usize, epsilon: f64) -> Self {
+    pub fn set(&mut self, vectors: &[f32], channels: usize, epsilon: f64, space: &mut Space) {
         let images = vectors.len() / channels;
-        let mut mean = vec![0.0; channels];
+        let Self { mean, covariance } = self;
+        mean.clear();
+        mean.resize(channels, 0.0);
         for vector in vectors.chunks_exact(channels) {
             mean.iter_mut().zip(vector).for_each(|(mean, &value)| *mean += f64::from(value) / images as f64);
         }
-        let centred: Vec<f64> = vectors
-            .chunks_exact(channels)
-            .flat_map(|vector| vector.iter().zip(&mean).map(|(&value, mean)| f64::from(value) - mean))
-            .collect();
-        let centred = ArrayView2::from_shape((images, channels), &centred).expect("as many as were made");
+        space.centred.clear();
+        for vector in vectors.chunks_exact(channels) {
+            space.centred.extend(vector.iter().zip(&*mean).map(|(&value, mean)| f64::from(value) - mean));
+        }
+        let centred =
+            ArrayView2::from_shape((images, channels), &space.centred).expect("as many as were made");
+        covariance.resize(channels * channels, 0.0);
+        let product = ArrayViewMut2::from_shape((channels, channels), covariance);
+        general_mat_mul(1.0, &centred.t(), &centred, 0.0, &mut product.expect("as many as there are"));
         let scale = 1.0 / (images.max(2) - 1) as f64;
-        let mut covariance: Vec<f64> =
-            centred.t().dot(&centred).into_iter().map(|value| value * scale).collect();
-        add_to_diagonal(&mut covariance, channels, epsilon);
-        Self { mean, covariance }
+        covariance.iter_mut().for_each(|value| *value *= scale);
+        add_to_diagonal(covariance, channels, epsilon);
     }
 
     /// `exp(-D / lambda)` with the Bhattacharyya distance `D = (m - m')' ((S + S') / 2)^-1 (m - m') / 8` without its determinants (eq. 4 and 5).
     ///
     /// # Errors
     /// If the covariances are not positive definite.
-    pub fn similarity(&self, other: &Self, lambda: f64) -> Result<f64> {
+    pub fn similarity(&self, other: &Self, lambda: f64, space: &mut Space) -> Result<f64> {
         let difference: Vec<f64> = self.mean.iter().zip(&other.mean).map(|(a, b)| a - b).collect();
-        let both = self.covariance.iter().zip(&other.covariance).map(|(a, b)| 0.5 * (a + b)).collect();
+        let both = &mut space.matrix;
+        both.clear();
+        both.extend(self.covariance.iter().zip(&other.covariance).map(|(a, b)| 0.5 * (a + b)));
         let form = quadratic_form(both, &difference).ok_or_else(singular)?;
         Ok((-form / (8.0 * lambda)).exp())
     }
 
-    /// Mean and covariance of the features of several places together, each with its weight; `neighbours` are their moments over `images`
-    /// images (eq. 6).
+    /// Becomes mean and covariance of the features of several places together, each with its weight; `neighbours` are their moments over
+    /// `images` images (eq. 6).
     ///
     /// `sum over n of (x_n - m)(x_n - m)'` about another mean than their own is `(N - 1) S + N (mu - m)(mu - m)'`, so that no
     /// feature is needed again.
-    pub fn weighted(neighbours: &[(&Self, f64)], images: usize) -> Self {
+    pub fn set_weighted(&mut self, neighbours: &[(&Self, f64)], images: usize) {
         let total: f64 = neighbours.iter().map(|(_, weight)| weight).sum();
         let channels = neighbours.first().map_or(0, |(first, _)| first.mean.len());
-        let (mut mean, mut covariance) = (vec![0.0; channels], vec![0.0; channels * channels]);
+        let Self { mean, covariance } = self;
+        for (values, length) in [(&mut *mean, channels), (&mut *covariance, channels * channels)] {
+            values.clear();
+            values.resize(length, 0.0);
+        }
         for (moments, weight) in neighbours {
             mean.iter_mut().zip(&moments.mean).for_each(|(sum, value)| *sum += weight / total * value);
         }
         let spread = images as f64 / (images.max(2) - 1) as f64;
         for (moments, weight) in neighbours {
-            let away: Vec<f64> = moments.mean.iter().zip(&mean).map(|(a, b)| a - b).collect();
+            let away: Vec<f64> = moments.mean.iter().zip(&*mean).map(|(a, b)| a - b).collect();
             let rows = covariance.chunks_exact_mut(channels).zip(moments.covariance.chunks_exact(channels));
             for ((row, own), a) in rows.zip(&away) {
                 for ((sum, value), b) in row.iter_mut().zip(own).zip(&away) {
@@ -69,7 +94,6 @@ impl Moments {
                 }
             }
         }
-        Self { mean, covariance }
     }
 }
 
