@@ -34,9 +34,8 @@ const INTRODUCTION: &str = "\
 
 Every number of a method can be set when a bundle is learned, `adtrain fit --set NAME=VALUE`, or compared,
 `adtrain compare --methods METHOD:NAME=VALUE`. Nobody needs that to begin with: the defaults are the papers' values, but where a
-method's own page gives a reason. A capital letter is what the paper calls it. A list is written in brackets, as in `--set weights=[1,1,0.5]`,
-none as `null`. What is not here follows from the images, the network or other settings. A bundle keeps what it was learned with, which
-`adtrain info` shows.
+method's own page gives a reason. Letters are the papers'. A list is written in brackets, as in `--set 'weights=[1,1,0.5]'`, none as `null`. What
+is not here follows from the images, the network or other settings. A bundle keeps what it was learned with, and `adtrain info` shows it.
 ";
 
 /// What the user can set, and what it is by default.
@@ -60,7 +59,8 @@ pub fn page() -> Result<String, Error> {
     let scales = vec![scale(8, 40, 0), scale(16, 112, 1)];
     method(
         "cpr",
-        "[Cascade patch retrieval](../src/methods/cpr/README.md), `--method cpr`. `scales` are those of the layers in use.",
+        "[Cascade patch retrieval](../src/methods/cpr/README.md), `--method cpr`. `scales` are those of the layers in use, here of the shipped \
+         network's without a learned branch; their `window` and `weight` can be set, all scales at a time.",
         json!(cpr::Params::new(1, scales, false)),
         &cpr::Params::DECIDED,
         "cpr::Params",
@@ -148,7 +148,10 @@ fn structs() -> Result<Structs, Error> {
                     syn::Item::Enum(item) => &item.ident,
                     _ => continue,
                 };
-                structs.insert(format!("{module}::{name}"), item);
+                let name = format!("{module}::{name}");
+                if structs.insert(name.clone(), item).is_some() {
+                    return Err(format!("two of the name {name}").into());
+                }
             }
         }
     }
@@ -216,15 +219,11 @@ fn comment(attributes: &[syn::Attribute]) -> String {
         _ => None,
     });
     let text = lines.map(|line| line.trim().to_owned()).collect::<Vec<_>>().join(" ");
-    let mut plain = String::new();
-    for part in text.split("[`") {
-        let part = match part.split_once("`]") {
-            Some((link, rest)) if !plain.is_empty() => {
-                format!("`{}`{rest}", link.rsplit("::").next().unwrap_or(link))
-            }
-            _ => part.to_owned(),
-        };
-        plain.push_str(&part);
+    let mut parts = text.split("[`");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (link, rest) = part.split_once("`]").unwrap_or((part, ""));
+        plain.push_str(&format!("`{}`{rest}", link.rsplit("::").next().unwrap_or(link)));
     }
     plain.replace('|', "\\|")
 }

@@ -288,6 +288,14 @@ fn a_bank_with_other_tensors_is_refused() {
 }
 
 #[test]
+fn features_that_are_not_finite_are_no_good_part() {
+    for bundle in [square(), wide()] {
+        let error = product::overflow(bundle);
+        assert!(error.contains("not finite numbers"), "{error}");
+    }
+}
+
+#[test]
 fn values_that_are_not_finite_are_refused() {
     let halves =
         [half::f16::NAN, half::f16::INFINITY, half::f16::NEG_INFINITY].map(|v| v.to_le_bytes().to_vec());

@@ -96,6 +96,8 @@ fn settings_that_cannot_be() {
         ("backward_windows", "[3,3]", "3 layers"),
         ("blur_sigma", "0", "blur_sigma"),
         ("clustering.xi", "1", "clustering.xi"),
+        ("clustering.min_samples", "few", "expected a whole number, or null"),
+        ("sheets", "2.5", "expected a whole number, such as 60, or null"),
         ("neighbours", "5", "unknown parameter"),
         ("templates", "5", "parameter 'templates' cannot be set"),
     ] {
@@ -242,4 +244,10 @@ fn pictures_without_any_difference_give_a_bundle_that_says_so() {
     let calibration = &bundle.manifest().calibration;
     assert!(calibration.obtained.contains("hardly differ"), "{calibration:?}");
     assert!(calibration.threshold > 0.0, "{calibration:?}");
+}
+
+#[test]
+fn features_that_are_not_finite_are_no_good_part() {
+    let error = product::overflow(&SHEETS);
+    assert!(error.contains("finite") || error.contains("too far"), "{error}");
 }

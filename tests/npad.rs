@@ -166,3 +166,9 @@ fn damaged_bundles_are_refused() {
         assert!(error.contains("params") && error.contains(name), "{name}: {error}");
     }
 }
+
+#[test]
+fn features_that_are_not_finite_are_no_good_part() {
+    let error = product::overflow(&PLAIN);
+    assert!(error.contains("finite") || error.contains("too far"), "{error}");
+}

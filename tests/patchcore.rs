@@ -162,7 +162,11 @@ fn settings_that_cannot_be_used_are_errors() {
         ("coreset", "NaN", "parameter 'coreset': 'NaN' is not what it takes: expected a number, such as 0.1"),
         ("reweighting", "1", "parameter 'reweighting': '1' is not what it takes: expected true or false"),
         ("sheets", "60", "unknown parameter 'sheets'; there are: blur_sigma, blur_truncation, coreset, "),
-        ("index.speed", "1", "there are: breadth, construction, entries, kind, least_recall, links, queries"),
+        ("index.speed", "1", "there are: index.breadth, index.construction, "),
+        ("index", "approximate", "is several, of which one is set at a time: index.breadth, "),
+        ("coreset.x", "3", "coreset has no parts, set all of it, such as coreset=0.1"),
+        ("coreset", "null", "'null' is not what it takes: expected a number, such as 0.1"),
+        ("index.kind", "1", "'1' is not what it takes: unknown variant"),
         ("rows", "60", "parameter 'rows' cannot be set"),
         ("selection.radius", "1", "parameter 'selection.radius' cannot be set"),
     ] {
@@ -321,4 +325,10 @@ fn what_is_not_inspected_does_not_score() {
     let masked =
         product::judge(bundle, &picture, &ScoreOptions { ignore, ..ScoreOptions::default() }).unwrap();
     assert!(masked.score < 0.8 * all.score, "{} {}", masked.score, all.score);
+}
+
+#[test]
+fn features_that_are_not_finite_are_no_good_part() {
+    let error = product::overflow(&BUNDLE);
+    assert!(error.contains("finite") || error.contains("too far"), "{error}");
 }

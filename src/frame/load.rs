@@ -74,14 +74,15 @@ pub fn load_picture(path: &Path) -> Result<Picture> {
         ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|e| Error::io(path, e))?;
     // The decoder makes what is missing grey, which would be taken for a defect, or for what is normal.
     if reader.format() == Some(ImageFormat::Jpeg) && is_cut_off(&bytes) {
-        return Err(unreadable(&"the file ends before the image does"));
+        return Err(unreadable(&"it has no mark of its end, as if the file were cut off"));
     }
     let rgb = reader.decode().map_err(|e| unreadable(&e))?.into_rgb8();
     Picture::from_rgb(rgb.width(), rgb.height(), rgb.as_raw()).map_err(|e| Error::file(path, e.to_string()))
 }
 
-/// Whether a JPEG image has no end: its segments, each with its length, lead to the coded pixels, in which the mark of the end
-/// cannot occur by chance. A thumbnail among the segments has an end of its own.
+/// Whether a JPEG image has no mark of its end. Its segments, each with its length, lead to the coded pixels, in which that mark
+/// does not occur otherwise; a thumbnail among the segments has one of its own. Whoever leaves the mark out cannot be told from a file that
+/// was cut off, and damage in the middle is not seen.
 fn is_cut_off(jpeg: &[u8]) -> bool {
     let mut rest = jpeg.get(2..).unwrap_or_default();
     loop {
@@ -93,8 +94,8 @@ fn is_cut_off(jpeg: &[u8]) -> bool {
                 rest.get(2 + length..).unwrap_or_default()
             }
             [] | [0xff] | [0xff, _] | [0xff, _, _] => return true,
-            // No segments: the decoder says what is wrong.
-            _ => return false,
+            // Between segments decoders pass over what is none.
+            [_, ..] => &rest[1..],
         };
     }
 }
@@ -130,6 +131,8 @@ mod tests {
             }
         }
         let error = load(&jpeg[..jpeg.len() - 1]).unwrap_err();
-        assert!(error.ends_with("the file ends before the image does"), "{error}");
+        assert!(error.ends_with("it has no mark of its end, as if the file were cut off"), "{error}");
+        let with_noise = [&jpeg[..2], &[0, 0], &jpeg[2..]].concat();
+        assert!(load(&with_noise[..with_noise.len() / 2]).is_err());
     }
 }

@@ -49,9 +49,12 @@ impl InputSpec {
             }
         }
         let usable = |v: &f32| v.is_finite();
-        if !self.mean.iter().all(usable) || !self.std.iter().all(|v| usable(v) && *v > 0.0) {
+        // Pixels are multiplied by 1 / std.
+        if !self.mean.iter().all(usable)
+            || !self.std.iter().all(|v| usable(v) && *v > 0.0 && usable(&v.recip()))
+        {
             return Err(format!(
-                "input mean and std must be finite and std positive, found {:?} and {:?}",
+                "input mean and std must be finite, and std positive with a finite inverse, found {:?} and {:?}",
                 self.mean, self.std
             ));
         }

@@ -8,6 +8,7 @@ pub mod blur;
 pub mod centroids;
 pub mod cholesky;
 pub mod components;
+pub mod finite;
 pub mod histogram;
 pub mod mahalanobis;
 pub mod mutual;

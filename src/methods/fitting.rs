@@ -123,7 +123,7 @@ impl FitOptions {
     /// # Errors
     /// As [`apply`].
     pub fn apply<P: Serialize + DeserializeOwned>(&self, params: P, decided: &[&str]) -> Result<P> {
-        apply(&self.set, params, decided)
+        apply(&self.set, params, decided, "")
     }
 
     /// What was asked for, by the name of the setting. The same wish is the same value, however it was written.
@@ -231,71 +231,86 @@ pub(crate) fn plain(text: &str) -> Value {
 /// If a name is unknown or decided, or a value cannot be read.
 pub fn apply<P: Serialize + DeserializeOwned>(
     set: &[(String, String)],
-    params: P,
+    mut params: P,
     decided: &[&str],
+    prefix: &str,
 ) -> Result<P> {
-    let mut params = params;
     for (name, text) in set {
+        let refused = |why: &dyn Display| Err(Error::Setting(format!("parameter '{prefix}{name}'{why}")));
         if decided.contains(&name.as_str()) {
-            return Err(Error::Setting(format!(
-                "parameter '{name}' cannot be set: it follows from the images, the network and the other settings"
-            )));
+            return refused(
+                &" cannot be set: it follows from the images, the network and the other settings",
+            );
         }
         let mut value = serde_json::to_value(&params).map_err(|e| Error::Setting(e.to_string()))?;
         let mut place = &mut value;
         let mut above = String::new();
         for part in name.split('.') {
-            let known = place.as_object().map(|fields| {
-                let settable = |field: &&String| !decided.contains(&format!("{above}{field}").as_str());
-                fields.keys().filter(settable).cloned().collect::<Vec<_>>().join(", ")
-            });
+            if !place.is_object() {
+                let whole = above.trim_end_matches('.');
+                return refused(&format!(
+                    ": {prefix}{whole} has no parts, set all of it, such as {prefix}{whole}={place}"
+                ));
+            }
+            let known = parts(place, &above, decided, prefix);
             place = place.get_mut(part).ok_or_else(|| {
-                Error::Setting(format!(
-                    "unknown parameter '{name}'; there are: {}",
-                    known.unwrap_or_default()
-                ))
+                Error::Setting(format!("unknown parameter '{prefix}{name}'; there are: {known}"))
             })?;
             above = format!("{above}{part}.");
         }
-        if let Some(parts) = place.as_object() {
-            let parts: Vec<String> = parts.keys().map(|part| format!("{above}{part}")).collect();
-            return Err(Error::Setting(format!(
-                "parameter '{name}' is several, of which one is set at a time: {}",
-                parts.join(", ")
-            )));
+        if place.is_object() {
+            let parts = parts(place, &above, decided, prefix);
+            return refused(&format!(" is several, of which one is set at a time: {parts}"));
         }
-        let refused = |why: &dyn Display| {
-            Error::Setting(format!("parameter '{name}': '{text}' is not what it takes: {why}"))
-        };
         let before = place.clone();
-        *place = match serde_json::from_str(text) {
-            // A word needs no quotes.
-            Err(_) if before.is_string() => Value::String(text.clone()),
-            set => set.ok().filter(|set| alike(set, &before)).ok_or_else(|| refused(&kind(&before)))?,
+        let with = |candidate: Value| {
+            let mut whole = value.clone();
+            if let Some(place) = whole.pointer_mut(&format!("/{}", name.replace('.', "/"))) {
+                *place = candidate;
+            }
+            serde_json::from_value::<P>(whole)
         };
-        params = serde_json::from_value(value).map_err(|e| refused(&e))?;
+        let read: Option<Value> = serde_json::from_str(text).ok();
+        let found = match read {
+            // A word needs no quotes.
+            Some(set) if set.is_string() || !before.is_string() => Some(with(set)),
+            _ if before.is_string() => Some(with(Value::String(text.clone()))),
+            _ => None,
+        };
+        params = match found {
+            Some(Ok(params)) => params,
+            Some(Err(e)) if before.is_string() || before.is_array() => {
+                return refused(&format!(": '{text}' is not what it takes: {e}"));
+            }
+            _ => {
+                let expected = kind(&before, |candidate| with(candidate).is_ok());
+                return refused(&format!(": '{text}' is not what it takes: expected {expected}"));
+            }
+        };
     }
     Ok(params)
 }
 
-/// Whether a value can take another one's place, as far as its kind tells.
-fn alike(value: &Value, before: &Value) -> bool {
-    match before {
-        Value::Bool(_) => value.is_boolean(),
-        // What can be null can be anything, and the other way round.
-        Value::Number(number) if !number.is_f64() => value.is_u64() || value.is_null(),
-        Value::Number(_) => value.is_number() || value.is_null(),
-        _ => true,
-    }
+/// The settings in `place` by their whole names; `NAME` stands for those of a group.
+fn parts(place: &Value, above: &str, decided: &[&str], prefix: &str) -> String {
+    let fields = place.as_object().into_iter().flatten();
+    let settable = fields.filter(|(field, _)| !decided.contains(&format!("{above}{field}").as_str()));
+    let one = |(field, value): (&String, &Value)| {
+        format!("{prefix}{above}{field}{}", if value.is_object() { ".NAME" } else { "" })
+    };
+    settable.map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What a parameter takes, in words.
-fn kind(before: &Value) -> String {
+fn kind(before: &Value, accepts: impl Fn(Value) -> bool) -> String {
     match before {
-        Value::Bool(_) => "expected true or false".into(),
-        Value::Number(number) if !number.is_f64() => format!("expected a whole number, such as {before}"),
-        Value::Number(_) => format!("expected a number, such as {before}"),
-        _ => format!("expected something like {before}"),
+        Value::Bool(_) => "true or false".into(),
+        Value::Number(_) | Value::Null => {
+            let kind = if accepts(json!(0.5)) { "a number" } else { "a whole number" };
+            let example = if before.is_null() { String::new() } else { format!(", such as {before}") };
+            format!("{kind}{example}{}", if accepts(Value::Null) { ", or null" } else { "" })
+        }
+        _ => format!("something like {before}"),
     }
 }
 

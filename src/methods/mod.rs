@@ -18,6 +18,7 @@ pub use retrieval::{DistanceMap, Neighbour, Retrieval, Retriever};
 
 use crate::bundle::{Bank, Manifest};
 use crate::error::{Error, Result};
+use crate::kernels::finite::all_finite;
 use crate::network::{FeatureMap, OutputSpec};
 use crate::pool::Pooled;
 use serde::de::DeserializeOwned;
@@ -85,6 +86,16 @@ pub trait Score: Debug + Send {
     /// # Errors
     /// If the maps are not those that the method retrieves.
     fn score(&mut self, retrieved: &Retrieved, weight: Option<&[f32]>) -> Result<(Pooled<Vec<f32>>, f64)>;
+}
+
+/// An error if a value of `maps` is not a finite number: what looks for the smallest distance would not notice.
+fn check_finite(maps: &[FeatureMap]) -> Result<()> {
+    match maps.iter().all(|map| all_finite(map.floats())) {
+        true => Ok(()),
+        false => Err(Error::Features(
+            "the network has made values that are not finite numbers; the bundle's scaling of pixels or its graph is wrong".into(),
+        )),
+    }
 }
 
 /// Makes the method that `manifest` names, with the bank of the bundle in `path`.

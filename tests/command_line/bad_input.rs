@@ -125,6 +125,9 @@ fn settings_that_cannot_be_used() {
         &["--sheets is a setting of hetmm, not of npad"],
     );
     fit_fails(&shop, "--data good --method hetmm --sheets 4 --set sheets=5", &["--sheets and --set sheets"]);
+    fit_fails(&shop, "--data good --set neighbours=3 --set neighbours=4", &["neighbours is given twice"]);
+    shop.refuses("fit --data good --out b --contrast -1").says(&["'-1'", "0.1 to 10"]);
+    shop.refuses("fit --data good --out b --threads 1000").says(&["1000 is not in 0..=256"]);
     fit_fails(&shop, "--data good --method hetmm --set sheets=2.5", &["'2.5'", "expected a whole number"]);
     fit_fails(
         &shop,

@@ -140,6 +140,9 @@ fn bundles_are_replaced_and_only_resume_takes_them_as_they_are() {
     compare("--resume --seed 3 --set cpr.blur_sigma=3.0").says(&["is taken as it is"]);
     compare("--resume --seed 3").says(&["another blur_sigma"]);
     compare("--resume --seed 3 --foreground off").says(&["another foreground"]);
+    shop.succeeds("calibrate --model out/cpr-neighbours-4.bundle --normal cloth/test/good");
+    compare("--resume --seed 3 --foreground off")
+        .says(&["is replaced: its threshold was set by 'adtrain calibrate'"]);
     // As many as before, one of them another.
     shop.save("cloth/train/good/003.png", &good(77));
     compare("--resume --seed 3 --foreground off").says(&["another set of images"]);

@@ -81,6 +81,20 @@ pub fn change_params(bundle: &Path, change: impl FnOnce(&mut serde_json::Value))
     std::fs::write(&file, serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 
+/// What a bundle says of a picture whose pixels the network sees so strongly that it computes no numbers any more.
+pub fn overflow(bundle: &Path) -> String {
+    let folder = scratch();
+    copy(bundle, folder.path());
+    let file = folder.path().join("bundle.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    manifest["input"]["std"] = serde_json::json!([1e-36, 1e-36, 1e-36]);
+    std::fs::write(&file, serde_json::to_vec(&manifest).unwrap()).unwrap();
+    let image = defective(3);
+    let picture = Picture::from_rgb(image.width(), image.height(), image.as_raw()).unwrap();
+    let bundle = open_shared(folder.path()).unwrap();
+    judge(bundle, &picture, &ScoreOptions::default()).unwrap_err().to_string()
+}
+
 /// Changes the bytes of a tensor of the bank, which keeps its size.
 pub fn change_tensor(bundle: &Path, name: &str, change: impl FnOnce(&mut [u8])) {
     let file = bundle.join("bank.safetensors");

@@ -186,7 +186,7 @@ pub fn setting(text: &str) -> Result<(String, String), String> {
 /// Reads a number of sheets, or all; the value as [`setting`] takes it.
 pub fn sheets(text: &str) -> Result<String, String> {
     match (text, text.parse::<usize>()) {
-        ("all", _) => Ok("null".into()),
+        ("all" | "null", _) => Ok("null".into()),
         (_, Ok(2..)) => Ok(text.into()),
         _ => Err("expected a number of sheets, such as 60 and at least 2, or all".into()),
     }

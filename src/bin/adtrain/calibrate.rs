@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Set a bundle's threshold from images taken where it is used
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Arguments {
     /// The bundle to change
     #[arg(long, value_name = "BUNDLE")]

@@ -27,7 +27,7 @@ use std::time::Instant;
 
 /// Learn and measure several methods on one product
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Arguments {
     /// Data set with train/good to learn from, test/good and test/DEFECT to judge, and masks in ground_truth/DEFECT
     #[arg(long, value_name = "DIR")]

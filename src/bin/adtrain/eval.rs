@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// Measure a bundle on images whose condition is known
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Arguments {
     /// The bundle to measure
     #[arg(long, value_name = "BUNDLE")]

@@ -10,12 +10,13 @@ use gstanomaly::bundle::Manifest;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Learn a bundle from images of good parts
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Arguments {
     /// Folder of good images, or a data set with train/good in it
     #[arg(long, value_name = "DIR")]
@@ -53,7 +54,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "auto")]
     foreground: ForegroundArgument,
     /// patchcore: share of all patches that the bank keeps [default: 0.1]
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE")]
     coreset: Option<f64>,
     /// patchcore: how the nearest patch of the bank is searched for: by comparing with all, or, for banks of ten thousand to a hundred
     /// thousand rows, by an index that finds it in 99 % of cases [default: exact]
@@ -159,8 +160,16 @@ fn settings(arguments: &Arguments) -> anyhow::Result<(Settings, Settings)> {
         );
         set.push((name.into(), value));
     }
+    let mut names = HashSet::new();
+    for (name, _) in &arguments.set {
+        anyhow::ensure!(names.insert(name), "--set {name} is given twice");
+    }
     let (learning, own) = learning::split(arguments.set.iter().cloned());
-    set.extend(own);
+    set.extend(own.into_iter().map(|(name, value)| match (name.as_str(), value.as_str()) {
+        // As --sheets has it.
+        ("sheets", "all") => (name, "null".into()),
+        _ => (name, value),
+    }));
     Ok((learning, set))
 }
 

@@ -48,6 +48,8 @@ fn describe(manifest: &Manifest) -> String {
     let Manifest { backbone, input, calibration, training, .. } = manifest;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
+        // A bundle may be anybody's: what is not to be shown could do anything to a terminal.
+        let value: String = value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         // A string never fails to grow.
         let _ = writeln!(text, "{name:<16}{value}");
     };
@@ -79,6 +81,10 @@ fn describe(manifest: &Manifest) -> String {
             line("textures", format!("{folder}: {}", branch.textures));
         }
     }
+    let settings = training.settings.iter().flatten().filter(|(name, _)| name.starts_with("learning."));
+    for (number, (name, value)) in settings.enumerate() {
+        line(if number == 0 { "set for it" } else { "" }, format!("{name} = {}", plain(value)));
+    }
     for (number, defect) in branch.iter().flat_map(|branch| &branch.defects).enumerate() {
         line(if number == 0 { "real defects" } else { "" }, defect.name.clone());
     }
@@ -108,12 +114,16 @@ fn channels(values: [f32; 3]) -> String {
     }
 }
 
-/// Every parameter as `--set` takes it.
+/// Every parameter by the name that it has for `--set`, what follows from others included.
 fn parameters(above: &str, params: &Value) -> Vec<String> {
     let one = |(name, value): (&String, &Value)| match value {
         Value::Object(_) => parameters(&format!("{above}{name}."), value),
-        Value::String(text) => vec![format!("{above}{name} = {text}")],
-        _ => vec![format!("{above}{name} = {value}")],
+        _ => vec![format!("{above}{name} = {}", plain(value))],
     };
     params.as_object().into_iter().flatten().flat_map(one).collect()
+}
+
+/// A value as it is written on the command line.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), Into::into)
 }

@@ -72,10 +72,10 @@ pub struct LearningArguments {
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
     /// Learning rate [default: 0.001]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE")]
     lr: Option<f64>,
     /// Stop learning after so many minutes; the same seed then no longer gives the same bundle
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N")]
     minutes: Option<f64>,
     /// Folder of texture images that synthetic defects are made of [default: built-in procedural textures]
     #[arg(long, value_name = "DIR")]

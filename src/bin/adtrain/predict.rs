@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 /// Try a bundle on images and videos
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Arguments {
     /// The bundle to try
     #[arg(long, value_name = "BUNDLE")]

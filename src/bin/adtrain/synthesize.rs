@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Write samples of the synthetic defects that the learned branch trains with, to look at
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Arguments {
     /// Folder of good images, or a data set with train/good in it
     #[arg(long, value_name = "DIR")]

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 /// Add images of good parts to a bundle, without learning it anew
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Arguments {
     /// The bundle to change; of the method cpr, hetmm or patchcore
     #[arg(long, value_name = "BUNDLE")]

@@ -2,7 +2,11 @@
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use gstanomaly::network::Device;
+
+/// Threads at most: far more than processors take longer than one.
+const MOST_THREADS: u64 = 256;
 
 /// Where the network runs.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -11,7 +15,7 @@ pub struct Hardware {
     #[arg(long, default_value = "auto")]
     pub device: Device,
     /// Threads to use; 0: all cores
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(..=MOST_THREADS))]
     pub threads: usize,
 }
 

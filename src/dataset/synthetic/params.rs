@@ -145,8 +145,13 @@ impl SyntheticParams {
             ("mask.scales", self.mask.scales.map(f64::from), 0.0, 10.0),
             ("real.count", real.count.map(|count| count as f64), 1.0, 1000.0),
         ] {
-            within(name, range[0], low, range[1])?;
-            within(name, range[1], range[0], high)?;
+            within(name, range[0], low, high)?;
+            within(name, range[1], low, high)?;
+            if range[0] > range[1] {
+                return Err(Error::Setting(format!(
+                    "{name}: the first value must not be above the second, found {range:?}"
+                )));
+            }
         }
         within("mask.rotation", self.mask.rotation, 0.0, 180.0)?;
         within("mask.threshold", self.mask.threshold, 0.0, 1.0)?;

@@ -133,7 +133,7 @@ fn wrong_parameters_and_empty_images_are_errors() {
         SyntheticDefects::new(params, ProductKind::Object, textures()).map(|_| ()).unwrap_err().to_string()
     };
     let opacity = problem(SyntheticParams { opacity: [0.9, 0.5], ..always() });
-    assert_eq!(opacity, "opacity must be 0 to 0.5, found 0.9");
+    assert_eq!(opacity, "opacity: the first value must not be above the second, found [0.9, 0.5]");
     let nan = problem(SyntheticParams { probability: f64::NAN, ..always() });
     assert_eq!(nan, "probability must be 0 to 1, found NaN");
     let generator = generator(always(), ProductKind::Object);

@@ -6,7 +6,7 @@ use crate::kernels::histogram::Query;
 use crate::kernels::parallel;
 use crate::kernels::resize::{self, Bilinear};
 use crate::kernels::windowed::{self, Search, Shape};
-use crate::methods::{DistanceMap, Neighbour, Retrieve, Retrieved};
+use crate::methods::{DistanceMap, Neighbour, Retrieve, Retrieved, check_finite};
 use crate::network::FeatureMap;
 use crate::pool::{Pool, Pooled};
 use half::f16;
@@ -47,6 +47,7 @@ impl CprRetrieve {
         neighbours: usize,
         exclude: Option<usize>,
     ) -> Result<Retrieved> {
+        check_finite(local)?;
         let neighbours = self.nearest(histograms, neighbours, exclude);
         if neighbours.is_empty() {
             return Err(Error::Features("there is no normal image to compare with".into()));

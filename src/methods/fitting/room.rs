@@ -13,10 +13,13 @@ pub(crate) fn free_disk(folder: &Path) -> Option<u64> {
 pub(crate) fn free_memory() -> Option<u64> {
     let ram = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(ram);
-    let machine = Some(system.available_memory()).filter(|&bytes| bytes > 0);
-    // What a container keeps of files that were read does not count: it goes when room is needed.
+    // Without /proc nothing is known.
+    if system.total_memory() == 0 {
+        return None;
+    }
+    // Files that a container has read do not count: they go when room is needed.
     let container = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
-    machine.into_iter().chain(container).min()
+    Some(system.available_memory()).into_iter().chain(container).min()
 }
 
 #[cfg(test)]

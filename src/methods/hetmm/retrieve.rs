@@ -4,7 +4,7 @@ use super::Hetmm;
 use crate::error::{Error, Result};
 use crate::kernels::mutual::{Forward, Matching};
 use crate::kernels::parallel;
-use crate::methods::{DistanceMap, Retrieve, Retrieved};
+use crate::methods::{DistanceMap, Retrieve, Retrieved, check_finite};
 use crate::network::FeatureMap;
 use crate::pool::Pool;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ impl HetmmRetrieve {
         if !fits {
             return Err(Error::Features("they are not of the shapes that this HETMM bundle expects".into()));
         }
+        check_finite(maps)?;
         let matchings: Vec<Matching<'_, _>> = maps
             .iter()
             .zip(layers)

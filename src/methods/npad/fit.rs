@@ -11,6 +11,7 @@ use super::{NAME, Npad, Params, aggregate, heads, outputs, shape};
 use crate::bundle::{Bank, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
+use crate::frame::InputSpec;
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
 use crate::methods::fitting::{
@@ -140,6 +141,30 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     staging.commit(manifest, images.learned().as_ref())
 }
 
+/// Bytes that a fit takes for a while.
+struct Room {
+    memory: u64,
+    disk: u64,
+}
+
+impl Room {
+    /// For these parameters and so many images.
+    fn new(params: &Params, input: &InputSpec, images: usize) -> Self {
+        let bundle = params.bytes(input);
+        let shape = shape(params, input);
+        let features = (images * shape.len() * size_of::<half::f16>()) as u64;
+        // Kept while the features are looked at, and for the centroids, which are found once more for each fold.
+        let samples = params.channels * (CLUSTERED + 2) * params.centroid_count(input) * size_of::<f32>();
+        let spread = 2 * shape.len() * size_of::<f64>();
+        Self {
+            // The distributions without a fold are read for every image of the fold.
+            memory: bundle + working_memory(shape, images, params.neighbourhood) + (samples + spread) as u64,
+            // The bundle, the distributions that it is written from, those without a fold, and the features.
+            disk: 3 * bundle + features,
+        }
+    }
+}
+
 /// Says how much room the distributions need, and refuses what would not fit.
 fn check_room(
     params: &Params,
@@ -147,35 +172,39 @@ fn check_room(
     options: &FitOptions,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let bundle = params.bytes(images.input());
-    let shape = shape(params, images.input());
-    let features = (images.len() * shape.len() * size_of::<half::f16>()) as u64;
-    // The bundle, the distributions that it is written from, those without a fold, and the features.
-    let disk = 3 * bundle + features;
-    // Those without a fold are read for every image of the fold.
-    let memory = bundle + working_memory(shape, images.len(), params.neighbourhood);
+    let room =
+        |channels: usize| Room::new(&Params { channels, ..params.clone() }, images.input(), images.len());
+    let needed = room(params.channels);
     let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
     progress.note(&format!(
         "{} channels: the bundle takes {} MB of disk and, in use, of memory; fitting takes {} MB of disk and {} MB of memory for a while",
         params.channels,
-        megabytes(bundle),
-        megabytes(disk),
-        megabytes(memory)
+        megabytes(params.bytes(images.input())),
+        megabytes(needed.disk),
+        megabytes(needed.memory)
     ));
-    let room = [("memory", memory, free_memory()), ("disk", disk, free_disk(&options.scratch))];
-    for (kind, needed, free) in room {
-        if let Some(free) = free.filter(|&free| free < needed) {
-            return Err(Error::Fit(format!(
-                "{} channels need {} MB of {kind}, {} MB are free; try fewer, such as --set channels={}",
-                params.channels,
-                megabytes(needed),
-                megabytes(free),
-                // Room goes with the square of the channels.
-                ((params.channels as f64 * (0.9 * free as f64 / needed as f64).sqrt()) as usize).max(1)
-            )));
-        }
-    }
-    Ok(())
+    let (memory, disk) = (free_memory(), free_disk(&options.scratch));
+    let kinds = [("memory", needed.memory, memory), ("disk", needed.disk, disk)];
+    let short = kinds
+        .into_iter()
+        .find_map(|(kind, needed, free)| free.filter(|&free| free < needed).map(|free| (kind, needed, free)));
+    let Some((kind, needed, free)) = short else { return Ok(()) };
+    // What is free now may be a little less the next time.
+    let fits = |needed: u64, free: Option<u64>| free.is_none_or(|free| needed <= free / 10 * 9);
+    let fewer = (1..params.channels).rev().find(|&channels| {
+        let room = room(channels);
+        fits(room.memory, memory) && fits(room.disk, disk)
+    });
+    let advice = match fewer {
+        Some(channels) => format!("try fewer, such as --set channels={channels}"),
+        None => "try a smaller --size".into(),
+    };
+    Err(Error::Fit(format!(
+        "{} channels need {} MB of {kind}, {} MB are free; {advice}",
+        params.channels,
+        megabytes(needed),
+        megabytes(free),
+    )))
 }
 
 /// First pass: how often each channel of each layer is not zero.
@@ -255,7 +284,7 @@ impl Folds<'_> {
     fn scores(
         &self,
         params: &Params,
-        input: &crate::frame::InputSpec,
+        input: &InputSpec,
         options: &FitOptions,
         progress: &mut dyn Progress,
     ) -> Result<(Scores, f64)> {

@@ -15,7 +15,8 @@ pub struct Params {
     pub stride: usize,
     /// d, channels of all layers together that are kept.
     pub channels: usize,
-    /// Keeps the channels with the fewest non-zero values, as the paper says, instead of those with the most, which its reason asks for.
+    /// Keeps the channels with the fewest non-zero values, as the paper says, instead of those with the most, which its reason asks for. Without effect where no layer ends in zeros, as of the
+    /// shipped network.
     pub fewest_nonzero: bool,
     /// p, side of the neighbourhood that distributions are estimated from and features averaged over, odd.
     pub neighbourhood: usize,
@@ -23,7 +24,7 @@ pub struct Params {
     pub window: usize,
     /// The larger, the more the neighbours count.
     pub lambda: f64,
-    /// Added to the diagonal of every covariance. A fit raises it to `epsilon_share`.
+    /// Added to the diagonal of every covariance. A fit raises it where `epsilon_share` asks for more.
     pub epsilon: f64,
     /// Share of the features' mean variance that epsilon is at least: features of another network have other units. 0 leaves it as it is.
     #[serde(default)]

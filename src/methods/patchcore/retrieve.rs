@@ -57,17 +57,20 @@ impl PatchCoreRetrieve {
         count: usize,
         exclude: Option<usize>,
     ) -> Vec<Neighbour> {
-        let nearest = Neighbour { index: found.row as usize, distance: found.distance };
-        std::iter::once(nearest).chain(self.others(patch, found, count, exclude)).collect()
+        std::iter::once(nearest(found)).chain(self.others(patch, found, count, exclude)).collect()
     }
+}
 
-    /// The [`weight`] of a patch. The row furthest from m* is often so far that the others need not be looked at.
-    fn weight(&self, patch: &[f32], found: Found, count: usize, exclude: Option<usize>) -> f32 {
-        let furthest = self.others(patch, found, count, exclude).next_back();
-        match furthest {
-            Some(furthest) if furthest.distance - found.distance > FAR => 1.0,
-            _ => weight(&self.neighbourhood(patch, found, count, exclude)),
-        }
+fn nearest(found: Found) -> Neighbour {
+    Neighbour { index: found.row as usize, distance: found.distance }
+}
+
+/// The [`weight`] of a patch by its nearest row m* and the `others` around that, the nearest to it first. The last is often so far that
+/// no other need be looked at.
+fn quick_weight(nearest: Neighbour, mut others: impl DoubleEndedIterator<Item = Neighbour>) -> f32 {
+    match others.next_back() {
+        Some(last) if last.distance - nearest.distance > FAR => 1.0,
+        last => weight(&std::iter::once(nearest).chain(others).chain(last).collect::<Vec<_>>()),
     }
 }
 
@@ -120,7 +123,8 @@ impl Retrieve for PatchCoreRetrieve {
                 parallel::each(values.chunks_mut(TOGETHER).enumerate(), |(part, values)| {
                     for (i, value) in (part * TOGETHER..).zip(values) {
                         let found = self.found[i];
-                        *value = self.weight(patch(i), found, neighbours, exclude) * found.distance;
+                        let others = self.others(patch(i), found, neighbours, exclude);
+                        *value = quick_weight(nearest(found), others) * found.distance;
                     }
                 });
             }));
@@ -137,6 +141,7 @@ impl Retrieve for PatchCoreRetrieve {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn rows(distances: &[f32]) -> Vec<Neighbour> {
         distances.iter().enumerate().map(|(index, &distance)| Neighbour { index, distance }).collect()
@@ -151,6 +156,17 @@ mod tests {
         for nearest in [0.0, 3.0, 500.0] {
             assert!(weight(&rows(&[nearest, nearest + FAR])) == 1.0, "no other row need be looked at");
             assert!(weight(&rows(&[nearest, nearest + FAR - 0.5])) < 1.0, "but not without need");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_short_cut_leads_to_the_same_weight(
+            nearest in 0f32..300.0, away in proptest::collection::vec(0f32..40.0, 0..9),
+        ) {
+            let distances: Vec<f32> = std::iter::once(0.0).chain(away).map(|away| nearest + away).collect();
+            let rows = rows(&distances);
+            prop_assert_eq!(quick_weight(rows[0], rows[1..].iter().copied()), weight(&rows));
         }
     }
 }

@@ -31,27 +31,32 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub struct Entries(pub Vec<Entry>);
 
-/// Reads entries with commas between them; a comma in brackets belongs to a value.
+/// Reads entries with commas between them.
 pub fn parse_all(text: &str) -> Result<Entries, String> {
+    split(text, ',')?.into_iter().map(parse).collect::<Result<_, _>>().map(Entries)
+}
+
+/// The parts of `text` between `separator`s; one in brackets belongs to a value.
+fn split(text: &str, separator: char) -> Result<Vec<&str>, String> {
     let mut depth = 0;
     let between = |c: char| {
         match c {
-            '[' => depth += 1,
-            ']' => depth -= 1,
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth -= 1,
             _ => {}
         }
-        c == ',' && depth == 0
+        c == separator && depth == 0
     };
-    let entries = text.split(between).map(parse).collect::<Result<_, _>>().map(Entries);
+    let parts = text.split(between).map(str::trim).collect();
     match depth {
-        0 => entries,
+        0 => Ok(parts),
         _ => Err(format!("'{text}' has brackets that do not belong together")),
     }
 }
 
 /// Reads an entry.
 fn parse(text: &str) -> Result<Entry, String> {
-    let mut parts = text.split(':').map(str::trim);
+    let mut parts = split(text, ':')?.into_iter();
     let method = method(parts.next().unwrap_or_default())?;
     let mut entry = Entry {
         text: text.trim().into(),
@@ -72,7 +77,13 @@ fn parse(text: &str) -> Result<Entry, String> {
             Some(("precision", value)) => entry.precision = precision(value)?,
             Some(("contrast", value)) => entry.contrast = contrast(value)?,
             Some(("size", value)) => entry.size = Some(arguments::input_size(value)?),
-            Some((name, value)) => entry.set.push(setting(method, name, value)?),
+            Some((name, value)) => {
+                let (name, value) = setting(method, name, value)?;
+                if entry.set.iter().any(|(other, _)| *other == name) {
+                    return Err(format!("'{text}' has {name} twice"));
+                }
+                entry.set.push((name, value));
+            }
         }
     }
     Ok(entry)
@@ -156,6 +167,9 @@ mod tests {
             "cpr-faster-size-64x96-neighbours-5-layers-a-b-precision-int8.bundle"
         );
         assert_eq!(parse("hetmm:sheets=all").unwrap().set, [("sheets".into(), "null".into())]);
+        let scales = parse(r#"cpr:scales=[{"window":3},{"window":1}]:neighbours=5"#).unwrap().set;
+        assert_eq!(scales[0].1, r#"[{"window":3},{"window":1}]"#);
+        assert_eq!(scales.len(), 2);
         let index = set("patchcore.index=approximate").unwrap().1;
         assert_eq!(index, ("index.kind".into(), r#""approximate""#.into()));
         assert_eq!(set("patchcore.coreset=0.01").unwrap().1, ("coreset".into(), "0.01".into()));
@@ -187,6 +201,7 @@ mod tests {
             ("cpr:size=100x100", "multiples of 32"),
             ("hetmm:sheets=few", "expected a number of sheets"),
             ("patchcore:index=fast", "index 'fast': expected exact or approximate"),
+            ("cpr:neighbours=3:neighbours=4", "has neighbours twice"),
             ("cpr:contrast=0", "contrast '0': must be 0.1 to 10"),
             ("cpr:precision=int4", "precision 'int4': expected f32 or int8"),
         ] {

@@ -6,6 +6,7 @@ use crate::common::interrupt;
 use crate::console::{Console, describe};
 use gstanomaly::bundle::{LearnedImages, MANIFEST, Manifest, hash_file, read_manifest};
 use gstanomaly::dataset::training_images;
+use gstanomaly::evaluate::calibration::GIVEN;
 use gstanomaly::methods::fitting::{FitOptions, Progress};
 use std::collections::HashSet;
 use std::path::Path;
@@ -54,7 +55,7 @@ fn other(what: &str) -> String {
 
 /// With what differs, if anything does.
 fn same(entry: &Entry, options: &FitOptions, manifest: &Manifest) -> Result<(), String> {
-    let Manifest { method, preset, backbone, training, .. } = manifest;
+    let Manifest { method, preset, backbone, training, calibration, .. } = manifest;
     let differs = |what: &str| Err(other(what));
     let expected_preset = options.learning.as_ref().map(|learning| learning.preset.name());
     if *method != entry.method.name() {
@@ -85,6 +86,10 @@ fn same(entry: &Entry, options: &FitOptions, manifest: &Manifest) -> Result<(), 
     }
     if training.dataset != options.dataset {
         return differs("set of images");
+    }
+    // A threshold from other images, perhaps those to be judged, cannot stand beside the fits' own.
+    if calibration.obtained.starts_with(GIVEN) {
+        return Err("its threshold was set by 'adtrain calibrate' since".into());
     }
     Ok(())
 }

@@ -154,7 +154,7 @@ impl Learning {
     /// # Errors
     /// If a number is out of range.
     pub fn plan(&self, kind: ProductKind) -> Result<Plan> {
-        let mut plan = apply(&self.set, self.preset.plan(kind), &[])?;
+        let mut plan = apply(&self.set, self.preset.plan(kind), &[], "learning.")?;
         let within = |name: &str, value: usize, most: usize| match (1..=most).contains(&value) {
             true => Ok(value),
             false => Err(Error::Setting(format!("{name} must be 1 to {most}, not {value}"))),
@@ -178,6 +178,10 @@ impl Learning {
         within("learning.samples.queries", plan.samples.queries, MOST_STEPS)?;
         within("learning.loss.power", plan.loss.power, MOST_POWER)?;
         plan.optimiser.check()?;
+        plan.synthetic.check().map_err(|e| match e {
+            Error::Setting(problem) => Error::Setting(format!("learning.synthetic.{problem}")),
+            other => other,
+        })?;
         // More samples than steps ask for would be made for nothing.
         let asked = plan.steps.saturating_mul(plan.batch);
         plan.samples.queries = plan.samples.queries.min(asked);
@@ -227,7 +231,15 @@ mod tests {
         assert!(
             refused(set("optimiser.cooldown", "2")).contains("learning.optimiser.cooldown must be 0 to 1")
         );
-        assert!(refused(set("optimizer", "2")).contains("unknown parameter 'optimizer'"));
+        assert!(refused(set("optimizer", "2")).contains("unknown parameter 'learning.optimizer'"));
+        assert!(
+            refused(set("synthetic", "3"))
+                .contains("learning.synthetic.attempts, learning.synthetic.fill.NAME")
+        );
+        assert!(
+            refused(set("synthetic.real.count", "[5,1]"))
+                .contains("learning.synthetic.real.count: the first value must not be above the second")
+        );
         assert!(!set("loss.weighted", "false").plan(ProductKind::Object).unwrap().loss.weighted);
     }
 }
