@@ -224,6 +224,10 @@ fn calibrate_moves_the_threshold_and_nothing_else() {
     assert!(text.stdout.contains("of 4 normal images"), "{}", text.stdout);
     shop.fails("calibrate --model b --normal cloth/test/good --strict").says(&["broken.png"]);
     shop.fails("calibrate --model b --normal cloth").says(&["cloth", "no image"]);
+    shop.fails("calibrate --model b --normal cloth/test/good --defects cloth/test")
+        .says(&["cloth/test: ", "there is no image in this folder"]);
+    shop.fails("calibrate --model b --normal cloth/test/good --defects cloth/test/../test/good")
+        .says(&["cannot be normal and defective at once"]);
     shop.refuses("calibrate --model b --normal cloth/test/good --false-alarms 1.5")
         .says(&["between 0 and 1"]);
 }
@@ -235,7 +239,7 @@ fn calibration_needs_parts_that_the_bundle_does_not_know() {
     shop.fit("cloth", "b");
     let before = shop.manifest("b");
     shop.fails("calibrate --model b --normal cloth/train/good")
-        .says(&["has learned from all", "other good parts"]);
+        .says(&["has learned from every image in it (12)", "other good parts"]);
     shop.good("one", 1, 7);
     shop.fails("calibrate --model b --normal one").says(&["one", "at least 2 are needed"]);
     assert_eq!(shop.manifest("b"), before);

@@ -76,6 +76,11 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         arguments.normal.display()
     );
     for folder in &arguments.defects {
+        anyhow::ensure!(
+            folder.canonicalize().ok() != arguments.normal.canonicalize().ok(),
+            "{}: its images cannot be normal and defective at once",
+            folder.display()
+        );
         each(&mut cascade, folder, &list_images(folder)?, arguments.strict, console, |anomaly| {
             scores.defective.push(anomaly.score)
         })?;
@@ -106,11 +111,10 @@ fn unlearned(bundle: &Bundle, folder: &Path, console: &mut Console) -> anyhow::R
         return Ok(images);
     };
     let found = images.len();
-    anyhow::ensure!(found > 0, "{}: there is no image in this folder", folder.display());
     let new = unknown(images, &learned, console)?;
     anyhow::ensure!(
-        !new.is_empty(),
-        "{}: the bundle has learned from all {found} images in it, so that their scores say nothing; take images of other good \
+        found == 0 || !new.is_empty(),
+        "{}: the bundle has learned from every image in it ({found}), so that their scores say nothing; take images of other good \
          parts (the fit has set the threshold by its own images already, each against the others)",
         folder.display()
     );
@@ -132,6 +136,11 @@ fn each(
     console: &mut Console,
     mut use_result: impl FnMut(&Anomaly),
 ) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !images.is_empty(),
+        "{}: there is no image in this folder; those in folders within it are not looked for",
+        folder.display()
+    );
     console.stage(&folder.display().to_string(), images.len());
     let mut judged = 0;
     for path in images {

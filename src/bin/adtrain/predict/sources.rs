@@ -34,13 +34,13 @@ pub fn find(path: &Path) -> anyhow::Result<Vec<Source>> {
     Ok(images.into_iter().map(source).collect())
 }
 
-/// By the ending, or else by the first bytes: what is no image is left to GStreamer.
+/// By the ending, or else by the first bytes: what is no image is left to GStreamer, and so is a pipe, whose first bytes may never come.
 fn kind(path: &Path) -> Kind {
     if is_image(path) {
         return Kind::Image;
     }
     let known = || image::ImageReader::open(path).ok()?.with_guessed_format().ok()?.format();
-    if !is_video(path) && known().is_some() { Kind::Image } else { Kind::Video }
+    if path.is_file() && !is_video(path) && known().is_some() { Kind::Image } else { Kind::Video }
 }
 
 /// The path below `folder` without its ending, as one word.
