@@ -125,5 +125,11 @@ fn parameters(above: &str, params: &Value) -> Vec<String> {
 
 /// A value as it is written on the command line.
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), Into::into)
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => {
+            number.as_f64().map_or_else(|| number.to_string(), |value| value.to_string())
+        }
+        other => other.to_string(),
+    }
 }
