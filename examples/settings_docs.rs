@@ -8,7 +8,7 @@
 //! checkout with what this makes.
 
 use gstanomaly::dataset::synthetic::ProductKind;
-use gstanomaly::methods::cpr::train::{Learning, Preset, Resume};
+use gstanomaly::methods::cpr::train::{Learning, Preset};
 use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ pub fn page() -> Result<String, Error> {
 
     let plans: Vec<Value> = [Preset::Standard, Preset::Fast, Preset::Faster]
         .into_iter()
-        .map(|preset| learning(preset).plan(ProductKind::Object).map(|plan| json!(plan)))
+        .map(|preset| Learning::new(preset, PathBuf::new()).plan(ProductKind::Object).map(|plan| json!(plan)))
         .collect::<Result<_, _>>()?;
     let mut rows = Vec::new();
     list(&structs, "train::Plan", &plans, "learning.", &[], &mut rows)?;
@@ -102,21 +102,6 @@ pub fn page() -> Result<String, Error> {
     );
     rows.into_iter().for_each(|row| page.push_str(&row));
     Ok(page)
-}
-
-fn learning(preset: Preset) -> Learning {
-    Learning {
-        preset,
-        steps: None,
-        batch: None,
-        learning_rate: None,
-        minutes: None,
-        set: Vec::new(),
-        textures: None,
-        defects: None,
-        checkpoint: PathBuf::new(),
-        resume: Resume::Anew,
-    }
 }
 
 /// The structs and enums of the library's settings by their names and those of the folders around them, `patchcore::Params`.

@@ -193,7 +193,7 @@ mod fitting {
     use gstanomaly::bundle::Manifest;
     use gstanomaly::frame::Fit;
     use gstanomaly::methods::cpr;
-    use gstanomaly::methods::cpr::train::{Learning, Preset, Resume};
+    use gstanomaly::methods::cpr::train::{Learning, Preset};
     pub use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress, UpdateOptions};
     use gstanomaly::network::backbone::Backbone;
     use gstanomaly::network::{Device, Precision};
@@ -255,16 +255,9 @@ mod fitting {
     /// A branch that learns nothing much, and fast, with its checkpoint beside the bundle `out`.
     pub fn quick_learning(out: &Path) -> Learning {
         Learning {
-            preset: Preset::Faster,
             steps: Some(2),
             batch: Some(2),
-            learning_rate: None,
-            minutes: None,
-            set: Vec::new(),
-            textures: None,
-            defects: None,
-            checkpoint: out.with_extension("checkpoint"),
-            resume: Resume::Anew,
+            ..Learning::new(Preset::Faster, out.with_extension("checkpoint"))
         }
     }
 

@@ -42,18 +42,7 @@ impl PresetArgument {
             Self::Fast => Preset::Fast,
             Self::Faster => Preset::Faster,
         };
-        Some(Learning {
-            preset,
-            steps: None,
-            batch: None,
-            learning_rate: None,
-            minutes: None,
-            set: Vec::new(),
-            textures: None,
-            defects: None,
-            checkpoint: checkpoint(out),
-            resume: Resume::Anew,
-        })
+        Some(Learning::new(preset, checkpoint(out)))
     }
 }
 

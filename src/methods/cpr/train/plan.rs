@@ -93,6 +93,22 @@ pub enum Resume {
 }
 
 impl Learning {
+    /// All of a preset, from the beginning and with built-in textures, kept in `checkpoint` on the way.
+    pub fn new(preset: Preset, checkpoint: PathBuf) -> Self {
+        Self {
+            preset,
+            steps: None,
+            batch: None,
+            learning_rate: None,
+            minutes: None,
+            set: Vec::new(),
+            textures: None,
+            defects: None,
+            checkpoint,
+            resume: Resume::Anew,
+        }
+    }
+
     /// What was asked for beyond the preset, by the name of the setting.
     pub fn settings(&self) -> Vec<(String, Value)> {
         let Self { steps, batch, learning_rate, minutes, textures, defects, set, .. } = self;
@@ -195,18 +211,7 @@ mod tests {
     use super::*;
 
     fn learning() -> Learning {
-        Learning {
-            preset: Preset::Faster,
-            steps: None,
-            batch: None,
-            learning_rate: None,
-            minutes: None,
-            set: Vec::new(),
-            textures: None,
-            defects: None,
-            checkpoint: PathBuf::new(),
-            resume: Resume::Anew,
-        }
+        Learning::new(Preset::Faster, PathBuf::new())
     }
 
     #[test]
