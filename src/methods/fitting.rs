@@ -3,11 +3,14 @@
 mod images;
 mod precision;
 mod room;
+mod settings;
 mod spool;
 
 pub use images::{ImageSet, unknown};
 pub(crate) use precision::{in_bytes, with_precision};
 pub(crate) use room::{free_disk, free_memory};
+pub use settings::apply;
+pub(crate) use settings::plain;
 pub use spool::Spool;
 
 use super::{cpr, hetmm, patchcore};
@@ -21,7 +24,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// Somebody who wants to know how far a fit is, and may stop it.
@@ -206,111 +208,6 @@ impl FitOptions {
             },
             files: Default::default(),
         }
-    }
-}
-
-/// The value of a setting, numbers in it always of the same kind.
-pub(crate) fn plain(text: &str) -> Value {
-    fn same_kind(value: Value) -> Value {
-        match value {
-            Value::Number(number) => number.as_f64().map_or(Value::Number(number), Value::from),
-            Value::Array(values) => values.into_iter().map(same_kind).collect(),
-            Value::Object(fields) => {
-                fields.into_iter().map(|(name, value)| (name, same_kind(value))).collect()
-            }
-            other => other,
-        }
-    }
-    // A word needs no quotes.
-    serde_json::from_str(text).map_or_else(|_| text.into(), same_kind)
-}
-
-/// Puts the values of `set` over `params`; "a.b=1" names a field of a field. Those that a fit itself decides, `decided`, are no settings.
-///
-/// # Errors
-/// If a name is unknown or decided, or a value cannot be read.
-pub fn apply<P: Serialize + DeserializeOwned>(
-    set: &[(String, String)],
-    mut params: P,
-    decided: &[&str],
-    prefix: &str,
-) -> Result<P> {
-    for (name, text) in set {
-        let refused = |why: &dyn Display| Err(Error::Setting(format!("parameter '{prefix}{name}'{why}")));
-        if decided.contains(&name.as_str()) {
-            return refused(
-                &" cannot be set: it follows from the images, the network and the other settings",
-            );
-        }
-        let mut value = serde_json::to_value(&params).map_err(|e| Error::Setting(e.to_string()))?;
-        let mut place = &mut value;
-        let mut above = String::new();
-        for part in name.split('.') {
-            if !place.is_object() {
-                let whole = above.trim_end_matches('.');
-                return refused(&format!(
-                    ": {prefix}{whole} has no parts, set all of it, such as {prefix}{whole}={place}"
-                ));
-            }
-            let known = parts(place, &above, decided, prefix);
-            place = place.get_mut(part).ok_or_else(|| {
-                Error::Setting(format!("unknown parameter '{prefix}{name}'; there are: {known}"))
-            })?;
-            above = format!("{above}{part}.");
-        }
-        if place.is_object() {
-            let parts = parts(place, &above, decided, prefix);
-            return refused(&format!(" is several, of which one is set at a time: {parts}"));
-        }
-        let before = place.clone();
-        let with = |candidate: Value| {
-            let mut whole = value.clone();
-            if let Some(place) = whole.pointer_mut(&format!("/{}", name.replace('.', "/"))) {
-                *place = candidate;
-            }
-            serde_json::from_value::<P>(whole)
-        };
-        let read: Option<Value> = serde_json::from_str(text).ok();
-        let found = match read {
-            // A word needs no quotes.
-            Some(set) if set.is_string() || !before.is_string() => Some(with(set)),
-            _ if before.is_string() => Some(with(Value::String(text.clone()))),
-            _ => None,
-        };
-        params = match found {
-            Some(Ok(params)) => params,
-            Some(Err(e)) if before.is_string() || before.is_array() => {
-                return refused(&format!(": '{text}' is not what it takes: {e}"));
-            }
-            _ => {
-                let expected = kind(&before, |candidate| with(candidate).is_ok());
-                return refused(&format!(": '{text}' is not what it takes: expected {expected}"));
-            }
-        };
-    }
-    Ok(params)
-}
-
-/// The settings in `place` by their whole names; `NAME` stands for those of a group.
-fn parts(place: &Value, above: &str, decided: &[&str], prefix: &str) -> String {
-    let fields = place.as_object().into_iter().flatten();
-    let settable = fields.filter(|(field, _)| !decided.contains(&format!("{above}{field}").as_str()));
-    let one = |(field, value): (&String, &Value)| {
-        format!("{prefix}{above}{field}{}", if value.is_object() { ".NAME" } else { "" })
-    };
-    settable.map(one).collect::<Vec<_>>().join(", ")
-}
-
-/// What a parameter takes, in words.
-fn kind(before: &Value, accepts: impl Fn(Value) -> bool) -> String {
-    match before {
-        Value::Bool(_) => "true or false".into(),
-        Value::Number(_) | Value::Null => {
-            let kind = if accepts(json!(0.5)) { "a number" } else { "a whole number" };
-            let example = if before.is_null() { String::new() } else { format!(", such as {before}") };
-            format!("{kind}{example}{}", if accepts(Value::Null) { ", or null" } else { "" })
-        }
-        _ => format!("something like {before}"),
     }
 }
 
