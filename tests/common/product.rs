@@ -73,26 +73,28 @@ pub static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     folder
 });
 
-/// Writes a bundle's parameters anew, as somebody else might.
-pub fn change_params(bundle: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+/// Changes the manifest of a bundle.
+pub fn change_manifest(bundle: &Path, change: impl FnOnce(&mut serde_json::Value)) {
     let file = bundle.join("bundle.json");
     let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    change(&mut manifest["params"]);
+    change(&mut manifest);
     std::fs::write(&file, serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+/// Writes a bundle's parameters anew, as somebody else might.
+pub fn change_params(bundle: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    change_manifest(bundle, |manifest| change(&mut manifest["params"]));
 }
 
 /// What a bundle says of a picture whose pixels the network sees so strongly that it computes no numbers any more.
 pub fn overflow(bundle: &Path) -> String {
     let folder = scratch();
     copy(bundle, folder.path());
-    let file = folder.path().join("bundle.json");
-    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    manifest["input"]["std"] = serde_json::json!([1e-36, 1e-36, 1e-36]);
-    std::fs::write(&file, serde_json::to_vec(&manifest).unwrap()).unwrap();
-    let image = defective(3);
-    let picture = Picture::from_rgb(image.width(), image.height(), image.as_raw()).unwrap();
-    let bundle = open_shared(folder.path()).unwrap();
-    judge(bundle, &picture, &ScoreOptions::default()).unwrap_err().to_string()
+    change_manifest(folder.path(), |manifest| {
+        manifest["input"]["std"] = serde_json::json!([1e-36, 1e-36, 1e-36])
+    });
+    let picture = load_picture(&file(&defective(3), "overflow.png")).unwrap();
+    judge(open_shared(folder.path()).unwrap(), &picture, &ScoreOptions::default()).unwrap_err().to_string()
 }
 
 /// Changes the bytes of a tensor of the bank, which keeps its size.

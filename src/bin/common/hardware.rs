@@ -5,7 +5,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use gstanomaly::network::Device;
 
-/// Threads at most: far more than processors take longer than one.
+/// Threads at most: where they are far more than the processors they only wait for each other.
 const MOST_THREADS: u64 = 256;
 
 /// Where the network runs.

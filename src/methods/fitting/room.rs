@@ -19,7 +19,8 @@ pub(crate) fn free_memory() -> Option<u64> {
     }
     // Files that a container has read do not count: they go when room is needed.
     let container = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
-    Some(system.available_memory()).into_iter().chain(container).min()
+    let machine = system.available_memory();
+    Some(container.map_or(machine, |container| container.min(machine)))
 }
 
 #[cfg(test)]

@@ -134,14 +134,13 @@ pub(super) fn estimate(
     scratch: &Path,
     progress: &mut dyn Progress,
 ) -> Result<(Distributions, Weights)> {
-    let Shape { height, width, channels } = features.shape;
+    let Shape { height, width, .. } = features.shape;
     let reach = params.neighbourhood / 2;
     let mut fields = [FieldSpool::new(scratch)?, FieldSpool::new(scratch)?];
     let mut computed = Weights::default();
     let mut rows: VecDeque<(usize, Row)> = VecDeque::new();
     let mut done: Vec<Row> = Vec::new();
-    let mut workers: Vec<Worker> = Vec::new();
-    workers.resize_with(self::workers(width), Worker::default);
+    let mut workers: Vec<Worker> = (0..self::workers(width)).map(|_| Worker::default()).collect();
     let share = width.div_ceil(workers.len());
     for y in 0..height {
         if progress.interrupted() {
@@ -153,13 +152,7 @@ pub(super) fn estimate(
         }
         for next in rows.back().map_or(first, |(row, _)| row + 1)..end {
             let mut row = done.pop().unwrap_or_default();
-            row.resize_with(width, Position::default);
-            row.par_chunks_mut(share).zip(&mut workers).enumerate().for_each(|(part, (row, worker))| {
-                for (x, position) in (part * share..).zip(row) {
-                    features.at(next * width + x, images, &mut position.vectors);
-                    position.moments.set(&position.vectors, channels, params.epsilon, &mut worker.space);
-                }
-            });
+            read_row(features, images, params.epsilon, next, &mut row, &mut workers);
             rows.push_back((next, row));
         }
         let centre = &rows.iter().find(|(row, _)| *row == y).map_or(&rows[0], |row| row).1;
@@ -222,6 +215,26 @@ impl FieldSpool {
             diagonals: self.diagonals.finish()?.into(),
         })
     }
+}
+
+/// Fills `row` with what is known of row `y`, shared out among the workers.
+fn read_row(
+    features: &Features,
+    images: &[usize],
+    epsilon: f64,
+    y: usize,
+    row: &mut Row,
+    workers: &mut [Worker],
+) {
+    let Shape { width, channels, .. } = features.shape;
+    row.resize_with(width, Position::default);
+    let share = width.div_ceil(workers.len());
+    row.par_chunks_mut(share).zip(workers).enumerate().for_each(|(part, (row, worker))| {
+        for (x, Position { vectors, moments }) in (part * share..).zip(row) {
+            features.at(y * width + x, images, vectors);
+            moments.set(vectors, channels, epsilon, &mut worker.space);
+        }
+    });
 }
 
 /// What is estimated for a position.
