@@ -4,6 +4,7 @@ mod images;
 mod precision;
 mod room;
 mod settings;
+mod size;
 mod spool;
 
 pub use images::{ImageSet, unknown};
@@ -63,21 +64,13 @@ pub enum Foreground {
 }
 
 /// The size of the network's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InputSize {
     /// Width and height, multiples of 32.
     Fixed(u32, u32),
-    /// The shape of the training images, with as many pixels as 320x320.
+    /// The shape of the training images, with as many pixels as 320x320; 320x320 itself where they are nearly square.
+    #[default]
     Auto,
-}
-
-/// Side of the default input.
-const SIDE: u32 = 320;
-
-impl Default for InputSize {
-    fn default() -> Self {
-        Self::Fixed(SIDE, SIDE)
-    }
 }
 
 /// What to learn from, and how.

@@ -41,8 +41,8 @@ pub struct Arguments {
     /// 'adtrain compare --methods cpr,cpr:contrast=2'
     #[arg(long, default_value_t = 1.0, value_parser = arguments::contrast, value_name = "FACTOR")]
     contrast: f32,
-    /// Size at which the network sees the images, in multiples of 32; auto: the images' own shape
-    #[arg(long, default_value = "320x320", value_parser = arguments::input_size, value_name = "WxH|auto")]
+    /// Size at which the network sees the images, in multiples of 32; auto: 320x320 for images that are nearly square, for others their own shape with about as many pixels
+    #[arg(long, default_value = "auto", value_parser = arguments::input_size, value_name = "WxH|auto")]
     size: InputSize,
     /// What to do with images of another shape
     #[arg(long, value_enum, default_value = "stretch")]

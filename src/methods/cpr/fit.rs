@@ -1,31 +1,26 @@
 //! Learning a CPR bundle from good images.
 //!
-//! Two passes of the network over the images. The first draws patch vectors for the code book and the foreground; with
+//! Two passes of the network over the images. The first draws patch vectors for the code book and looks for the foreground; with
 //! these, and with the branch if one is learned ([`super::train`]), in the graph, the second fills the bank. The bank then
 //! scores each of its own images against the others, which calibrates the bundle.
 
+use super::background::BackgroundParams;
 use super::codebook::{KMeansParams, kmeans};
 use super::filling::Filling;
-use super::foreground::{self, ForegroundParams, Samples, Split, Zone};
 use super::heads::{self, ForegroundHead};
+use super::looking;
 use super::train::{Groundwork, Learned};
 use super::{Cpr, NAME, Params, Scale, judged, local_role, outputs};
 use crate::bundle::{Bank, Manifest, Staging};
 use crate::dataset::synthetic::ProductKind;
 use crate::error::{Error, Result};
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Fitted, Foreground, ImageSet, Progress, in_bytes, with_precision};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, in_bytes, with_precision};
+use crate::network::Network;
 use crate::network::graph::GraphBuilder;
-use crate::network::onnx::DataType;
-use crate::network::{Network, OutputSpec};
-use rand::seq::index;
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256Plus;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Patch vectors at most for k-means, as in the authors' code.
-const CLUSTERED: usize = 50_000;
 /// The preset without a learned branch.
 const RAW: &str = "raw";
 
@@ -50,6 +45,8 @@ struct Draft {
     params: Params,
     /// With no more neighbours than there are images.
     possible: Params,
+    /// The parameters for raw features if the images turn out to show objects on a plain background.
+    objects: Params,
 }
 
 impl Draft {
@@ -74,7 +71,8 @@ impl Draft {
                 weight,
             })
             .collect();
-        let params = options.apply(Params::new(images.len(), scales.clone(), false), &Params::DECIDED)?;
+        let usual = Params::new(images.len(), scales.clone(), false);
+        let params = options.apply(usual.clone(), &Params::DECIDED)?;
         let same = |(set, own): (&Scale, &Scale)| (set.stride, set.channels) == (own.stride, own.channels);
         if params.scales.len() != scales.len() || !params.scales.iter().zip(&scales).all(same) {
             return Err(Error::Setting(format!(
@@ -87,7 +85,8 @@ impl Draft {
         possible.check(images.input()).map_err(Error::Setting)?;
         let shapes = scales.iter().map(|scale| scale.shape(images.input())).collect();
         let names = layers.into_iter().map(|layer| layer.name).collect();
-        Ok(Self { images, names, shapes, params, possible })
+        let objects = options.apply(usual.for_objects(), &Params::DECIDED)?;
+        Ok(Self { images, names, shapes, params, possible, objects })
     }
 }
 
@@ -97,25 +96,26 @@ impl Draft {
 /// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`, and of
 /// a branch that was learned the checkpoint.
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
-    let Draft { mut images, names, shapes, params: draft, possible } = Draft::new(options, progress)?;
+    let Draft { mut images, names, shapes, params: draft, possible, objects } =
+        Draft::new(options, progress)?;
     let staging = Staging::new(out)?;
     let layers: Vec<(&str, Shape)> = names.iter().map(String::as_str).zip(shapes.iter().copied()).collect();
     let codes = draft.global.codes;
 
     let options = &*with_precision(options, &names, &mut images, progress)?;
-    let zones = ForegroundParams::default();
-    let telling = match options.foreground {
-        Foreground::Off => 0,
-        _ => draft.scales.iter().take_while(|scale| scale.stride <= zones.coarsest).count().max(1),
-    };
-    let samples = draw(options, &mut images, &layers[..telling.max(1)], &zones, progress)?;
-    progress.stage("grouping the patches", (1 + telling) * KMeansParams::default().restarts);
-    let centres = cluster(&samples[0], codes, options.seed, progress)?;
-    let head = match options.foreground {
-        Foreground::Off => None,
-        _ => estimate_foreground(options, &samples, &zones, progress)?,
-    };
-    drop(samples);
+    let looked = looking::look(options, &mut images, &layers, progress)?;
+    let starts = KMeansParams::default().restarts;
+    progress.stage(
+        "grouping the patches",
+        starts + if looked.keeps_maps() { BackgroundParams::default().restarts } else { 0 },
+    );
+    let centres =
+        kmeans(&looked.patches, shapes[0].channels, codes, options.seed, &KMeansParams::default(), || {
+            step(progress)
+        })?;
+    let head = looked.foreground(options, progress)?;
+    drop(looked);
+    let draft = if head.is_some() && options.learning.is_none() { objects } else { draft };
     at_least_two(images.len())?;
     let learned = learn(options, &images, &layers, &centres, head.as_ref(), &possible, progress)?;
     let kept = learned.as_ref().filter(|learned| learned.kept).map(|learned| learned.steps);
@@ -241,119 +241,11 @@ fn learn(
     groundwork.learn(learning, progress).map(Some)
 }
 
-/// First pass: patch vectors of the `layers`, finest first, drawn at random from all images and from the two zones, at the same places
-/// of each layer.
-fn draw(
-    options: &FitOptions,
-    images: &mut ImageSet,
-    layers: &[(&str, Shape)],
-    zones: &ForegroundParams,
-    progress: &mut dyn Progress,
-) -> Result<Vec<Samples>> {
-    let input = images.input();
-    let mut graph = GraphBuilder::from_backbone(&options.backbone.model, (input.width, input.height))?;
-    let mut outputs = Vec::with_capacity(layers.len());
-    for (i, (layer, shape)) in layers.iter().enumerate() {
-        let (role, last) = (format!("raw{i}"), graph.channel_last(layer));
-        let dims = [1, shape.height, shape.width, shape.channels];
-        graph.output(&role, &last, DataType::Float, &dims);
-        outputs.push(OutputSpec::floats(role, dims));
-    }
-    let size = (input.width, input.height);
-    let mut network = Network::load(&graph.finish()?, size, outputs, options.device, options.threads)?;
-
-    let finest = layers[0].1;
-    let places: Vec<(usize, usize)> =
-        (0..finest.places()).map(|i| (i / finest.width, i % finest.width)).collect();
-    let of_zone = |zone: Zone| -> Vec<usize> {
-        let size = (finest.height, finest.width);
-        (0..places.len()).filter(|&i| zones.zone(places[i], size) == zone).collect()
-    };
-    let (border, centre) = (of_zone(Zone::Border), of_zone(Zone::Centre));
-    let everywhere: Vec<usize> = (0..places.len()).collect();
-    // The same number of places from each image, so that images need not be kept: with thousands of places per
-    // image this is as good as drawing from all at once.
-    let share = |most: usize, available: usize| most.div_ceil(images.len()).min(available);
-    // More than the discriminant takes, since part of each zone belongs to the other class.
-    let zone_most = 4 * zones.samples;
-    let quota = [
-        (everywhere.as_slice(), share(CLUSTERED, everywhere.len())),
-        (&border, share(zone_most, border.len())),
-        (&centre, share(zone_most, centre.len())),
-    ];
-    let mut random = Xoshiro256Plus::seed_from_u64(options.seed);
-    let mut drawn: Vec<Samples> =
-        layers.iter().map(|(_, shape)| Samples { channels: shape.channels, ..Samples::default() }).collect();
-    images.each(&mut network, "looking at the images", progress, |maps| {
-        for (zone, (zone_places, count)) in quota.iter().enumerate() {
-            for chosen in index::sample(&mut random, zone_places.len(), *count) {
-                let (y, x) = places[zone_places[chosen]];
-                for (((_, shape), map), drawn) in layers.iter().zip(maps).zip(&mut drawn) {
-                    let (y, x) = (y * shape.height / finest.height, x * shape.width / finest.width);
-                    let at = (y * shape.width + x) * shape.channels;
-                    let vectors = [&mut drawn.all, &mut drawn.border, &mut drawn.centre];
-                    vectors[zone].extend_from_slice(&map.floats()[at..at + shape.channels]);
-                }
-            }
-        }
-        Ok(())
-    })?;
-    trim(&mut drawn, CLUSTERED, &mut random);
-    Ok(drawn)
-}
-
-/// Drops vectors drawn from whole images, the same of each layer, at random until at most `most` are left.
-fn trim(samples: &mut [Samples], most: usize, random: &mut impl Rng) {
-    for left in (most..samples[0].all.len() / samples[0].channels).rev() {
-        let dropped = random.gen_range(0..=left);
-        for Samples { channels, all, .. } in &mut *samples {
-            all.copy_within(left * *channels.., dropped * *channels);
-            all.truncate(left * *channels);
-        }
-    }
-}
-
-fn cluster(samples: &Samples, count: usize, seed: u64, progress: &mut dyn Progress) -> Result<Vec<f32>> {
-    kmeans(&samples.all, samples.channels, count, seed, &KMeansParams::default(), || {
-        progress.advance();
-        if progress.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
-    })
-}
-
-/// The foreground by the finest layer's features, border and centre told apart by the first layer that can.
-fn estimate_foreground(
-    options: &FitOptions,
-    samples: &[Samples],
-    zones: &ForegroundParams,
-    progress: &mut dyn Progress,
-) -> Result<Option<ForegroundHead>> {
-    let finest = &samples[0];
-    let mut best: Option<Split> = None;
-    for telling in samples {
-        let centres = cluster(telling, 2, options.seed, progress)?;
-        let split = foreground::split(finest, telling, &centres);
-        if best.as_ref().is_none_or(|best| split.contrast > best.contrast) {
-            best = Some(split);
-        }
-        if best.as_ref().is_some_and(|best| best.contrast >= zones.contrast) {
-            break;
-        }
-    }
-    let Some(mut split) = best else { return Ok(None) };
-    if options.foreground == Foreground::Auto {
-        let found = split.contrast >= zones.contrast;
-        progress.note(&format!(
-            "foreground: {} (border and centre differ by {:.2}, an object on a plain ground by {:.2} or more)",
-            if found { "on" } else { "off" },
-            split.contrast,
-            zones.contrast
-        ));
-        if !found {
-            return Ok(None);
-        }
-    }
-    let channels = finest.channels;
-    foreground::balance(&mut split, channels, zones.samples, options.seed);
-    foreground::discriminant(&split.background, &split.foreground, &finest.all, channels, zones.trim)
-        .map(Some)
+/// One step of a stage is done.
+///
+/// # Errors
+/// If the user wants to stop.
+pub(super) fn step(progress: &mut dyn Progress) -> Result<()> {
+    progress.advance();
+    if progress.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
 }

@@ -7,6 +7,8 @@ mod retrieve;
 mod score;
 
 #[cfg(feature = "train")]
+pub mod background;
+#[cfg(feature = "train")]
 pub mod codebook;
 #[cfg(feature = "train")]
 mod filling;
@@ -18,6 +20,8 @@ pub mod foreground;
 pub mod heads;
 #[cfg(feature = "train")]
 mod judged;
+#[cfg(feature = "train")]
+mod looking;
 #[cfg(feature = "train")]
 pub mod train;
 #[cfg(feature = "train")]

@@ -69,10 +69,14 @@ impl Params {
     pub const DECIDED: [&str; 2] = ["references", "foreground"];
     /// K of the paper.
     pub const NEIGHBOURS: usize = 10;
+    /// K for raw features of objects on a plain background: they are turned and shifted more than the papers' ones.
+    pub const OBJECT_NEIGHBOURS: usize = 20;
     /// Scales at most.
     pub const MOST_SCALES: usize = 4;
     /// Sides of the search windows, finest scale first.
     pub const WINDOWS: [usize; Self::MOST_SCALES] = [3, 1, 1, 1];
+    /// The same for raw features of objects on a plain background.
+    pub const OBJECT_WINDOWS: [usize; Self::MOST_SCALES] = [5, 3, 1, 1];
     /// Weights of the scales, finest first. The paper adds two. Those beyond see what is larger, and draw it less sharply.
     pub const WEIGHTS: [f64; Self::MOST_SCALES] = [1.0, 1.0, 0.5, 0.5];
 
@@ -88,6 +92,15 @@ impl Params {
             blur_sigma: 4.0,
             top: 512,
         }
+    }
+
+    /// The values for raw features of objects on a plain background: more neighbours and wider windows find a part that is turned or shifted.
+    /// On textures they would find what resembles a defect, too.
+    #[must_use]
+    pub fn for_objects(mut self) -> Self {
+        self.neighbours = Self::OBJECT_NEIGHBOURS;
+        self.scales.iter_mut().zip(Self::OBJECT_WINDOWS).for_each(|(scale, window)| scale.window = window);
+        self
     }
 
     /// How the code map of the finest scale is cut into blocks.

@@ -1,6 +1,6 @@
 //! The images that a method is fitted to.
 
-use super::{FitOptions, InputSize, Progress, SIDE, UpdateOptions};
+use super::{FitOptions, Progress, UpdateOptions, size};
 use crate::bundle::{Bundle, LearnedImage, LearnedImages, hash_file};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
@@ -39,14 +39,7 @@ impl ImageSet {
     /// If there are none, or the size is not usable.
     pub fn open(options: &FitOptions, progress: &mut dyn Progress) -> Result<Self> {
         let paths = training_images(&options.data)?;
-        let (width, height) = match options.size {
-            InputSize::Fixed(width, height) => (width, height),
-            InputSize::Auto => {
-                let size = automatic_size(&paths)?;
-                progress.note(&format!("input size: {}x{}", size.0, size.1));
-                size
-            }
-        };
+        let (width, height) = size::choose(&paths, options.size, options.fit, progress)?;
         let card = &options.backbone.card.input;
         let input = InputSpec { width, height, fit: options.fit, mean: card.mean, std: card.std };
         input.check().map_err(Error::Setting)?;
@@ -330,23 +323,4 @@ fn views_without_a_strip(width: u32, height: u32) -> [Rect; ImageSet::VIEWS] {
         Rect { x: 0, y: height - h, width, height: h },
         Rect { x: 0, y: 0, width, height: h },
     ]
-}
-
-/// The shape of the images (the median of their aspect ratios) with about as many pixels as the default input.
-fn automatic_size(paths: &[PathBuf]) -> Result<(u32, u32)> {
-    let mut ratios: Vec<f64> = paths
-        .iter()
-        .filter_map(|path| {
-            image::ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_dimensions().ok()
-        })
-        .filter(|&(width, height)| width > 0 && height > 0)
-        .map(|(width, height)| f64::from(width) / f64::from(height))
-        .collect();
-    if ratios.is_empty() {
-        return Err(Error::Fit("none of the images can be read".into()));
-    }
-    ratios.sort_by(f64::total_cmp);
-    let ratio = ratios[ratios.len() / 2].clamp(1.0 / 16.0, 16.0);
-    let side = |length: f64| ((length / 32.0).round() as u32).max(1) * 32;
-    Ok((side(f64::from(SIDE) * ratio.sqrt()), side(f64::from(SIDE) / ratio.sqrt())))
 }
