@@ -5,7 +5,7 @@
 #[path = "common/product.rs"]
 mod product;
 
-use gstanomaly::bundle::{BANK, Bundle, FORMAT, GRAPH, MANIFEST};
+use gstanomaly::bundle::{BANK, Bundle, FORMAT, GRAPH, MANIFEST, Manifest};
 use gstanomaly::frame::Picture;
 use gstanomaly::methods::ScoreOptions;
 use product::{copy, defective, judge, scratch, square, wide};
@@ -105,8 +105,9 @@ fn fields_of_a_wrong_type_are_refused() {
             // A number where a number belongs, or a field more where any text may stand, is for the next tests. A setting can be
             // anything, and there may be none: it is compared, and no more.
             let anything = ["/backbone/layers/", "/files/", "/training/settings/"];
+            let or_none = ["/training/settings", "/calibration/warn", "/calibration/false_alarms"];
             let free = anything.iter().any(|it| pointer.starts_with(it))
-                || pointer == "/training/settings" && wrong.is_null();
+                || wrong.is_null() && or_none.contains(&pointer.as_str());
             if !same && !free {
                 refused(&pointer, wrong, "");
             }
@@ -123,9 +124,13 @@ fn missing_fields_are_refused() {
         let Some(object) = parent_value.as_object_mut() else { continue };
         object.remove(name);
         let result = with_text(square(), &manifest.to_string());
-        // Bundles of older versions have no list of images, no settings and no weights.
+        // Bundles of older versions have no list of images, no settings, no weights and no warn level.
         let optional = ["/input/fit", "/files/images.sha256", "/training/settings"];
-        if !optional.iter().any(|it| pointer.starts_with(it)) && !pointer.ends_with("/weight") {
+        let levels = ["/calibration/warn", "/calibration/false_alarms"];
+        if !optional.iter().any(|it| pointer.starts_with(it))
+            && !pointer.ends_with("/weight")
+            && !levels.contains(&pointer.as_str())
+        {
             let message = result.expect_err(&pointer).to_string();
             assert!(message.contains(name), "{pointer}: {message}");
         }
@@ -275,6 +280,32 @@ fn a_calibration_without_a_scale_is_refused() {
     ] {
         refused(pointer, value, "calibration");
     }
+}
+
+#[test]
+fn a_warn_level_outside_of_the_scale_is_refused() {
+    let calibration = &manifest_of(square())["calibration"];
+    let level = |name: &str| calibration[name].as_f64().unwrap();
+    let (min, threshold) = (level("min"), level("threshold"));
+    for value in [min, min.next_down(), threshold.next_up(), 1e308, -1e308] {
+        refused("/calibration/warn", json!(value), "calibration.warn");
+    }
+    for (warn, reject) in [(0.001, 0.005), (1.0, 0.005), (0.05, 0.0), (0.05, -0.005), (1e300, 1e300)] {
+        let shares = json!({"warn": warn, "reject": reject});
+        refused("/calibration/false_alarms", shares, "calibration.false_alarms");
+    }
+}
+
+#[test]
+fn bundles_without_a_warn_level_score_the_same() {
+    let mut manifest = manifest_of(square());
+    let calibration = manifest["calibration"].as_object_mut().unwrap();
+    assert!(calibration.remove("warn").is_some() && calibration.remove("false_alarms").is_some());
+    let text = manifest.to_string();
+    assert_eq!(with_text(square(), &text).unwrap(), attempt(square()).unwrap());
+    let read = Manifest::parse(text.as_bytes()).unwrap();
+    assert_eq!((read.calibration.warn, read.calibration.false_alarms), (None, None));
+    assert!(!serde_json::to_string(&read).unwrap().contains("warn"), "what is not known is not written");
 }
 
 #[test]

@@ -66,12 +66,28 @@ pub struct Calibration {
     pub min: f64,
     /// The image score that is 1 on the normalised scale.
     pub max: f64,
+    /// Image scores from here to the threshold are unusual, but not anomalous; at most the threshold. None where an older version
+    /// made the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn: Option<f64>,
+    /// The shares of good parts that `warn` and `threshold` were set for; none where an older version made the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub false_alarms: Option<FalseAlarms>,
     /// The same for the values of the anomaly map.
     pub map: ScoreRange,
     /// Quantiles of the image scores of normal images.
     pub quantiles: Vec<Quantile>,
     /// How the numbers were obtained, for people.
     pub obtained: String,
+}
+
+/// The shares of good parts, 0 to 1, that a level is set to let reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FalseAlarms {
+    /// Of good parts that are at least in warn; those that are rejected count as well.
+    pub warn: f64,
+    /// Of good parts that are rejected.
+    pub reject: f64,
 }
 
 /// The raw values that are 0, 0.5 and 1 on the normalised scale.
@@ -217,6 +233,35 @@ impl Calibration {
     pub fn score(&self) -> ScoreRange {
         ScoreRange { min: self.min, threshold: self.threshold, max: self.max }
     }
+
+    fn check(&self) -> Result<(), String> {
+        self.score().check("calibration")?;
+        self.map.check("calibration.map")?;
+        if let Some(warn) = self.warn
+            && !(self.min < warn && warn <= self.threshold)
+        {
+            let Self { min, threshold, .. } = self;
+            return Err(format!(
+                "calibration.warn: expected a level above min = {min} and at most threshold = {threshold}, found {warn}"
+            ));
+        }
+        self.false_alarms
+            .map_or(Ok(()), |shares| shares.check().map_err(|e| format!("calibration.false_alarms: {e}")))
+    }
+}
+
+impl FalseAlarms {
+    /// Whether these are shares, and no more good parts are to be rejected than to be warned of.
+    ///
+    /// # Errors
+    /// With what was expected and what was found.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { warn, reject } = *self;
+        if !(0.0 < reject && reject <= warn && warn < 1.0) {
+            return Err(format!("expected 0 < reject <= warn < 1, found reject {reject}, warn {warn}"));
+        }
+        Ok(())
+    }
 }
 
 impl BranchTraining {
@@ -266,8 +311,7 @@ impl Manifest {
         let manifest: Self =
             serde_json::from_slice(text).map_err(|e| format!("not a bundle's manifest: {e}"))?;
         manifest.input.check()?;
-        manifest.calibration.score().check("calibration")?;
-        manifest.calibration.map.check("calibration.map")?;
+        manifest.calibration.check()?;
         if let Some(branch) = &manifest.training.branch {
             branch.check()?;
         }

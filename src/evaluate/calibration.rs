@@ -1,10 +1,10 @@
-//! From the scores of normal images to a threshold and a scale.
+//! From the scores of normal images to a threshold, a warn level below it, and a scale.
 
-use crate::bundle::{Calibration, Quantile, ScoreRange};
+use crate::bundle::{Calibration, FalseAlarms, Quantile, ScoreRange};
 use crate::error::{Error, Result};
 
-/// The share of good parts that may be rejected, unless the user says otherwise.
-pub const FALSE_ALARMS: f64 = 0.005;
+/// The shares of good parts that may be in warn and that may be rejected, unless the user says otherwise.
+pub const FALSE_ALARMS: FalseAlarms = FalseAlarms { warn: 0.05, reject: 0.005 };
 
 /// Images of good parts below which a threshold is hardly more than a guess.
 pub const FEW: usize = 20;
@@ -26,31 +26,29 @@ pub struct Scores {
     pub defective: Vec<f64>,
 }
 
-/// A threshold that rejects about the share `false_alarms` of normal images, with the scale around it.
+/// A threshold that rejects about the share `false_alarms.reject` of normal images, a warn level that about the share
+/// `false_alarms.warn` of them reaches, and the scale around the threshold.
 ///
-/// Where there are enough normal images, the threshold is their quantile. Where there are too few for that share (fewer than
-/// `1 / false_alarms`), the tail of a log-normal distribution with their median and the spread of their upper half stands in, never
+/// Where there are enough normal images, a level is their quantile. Where there are too few for its share (fewer than one over the
+/// share), the tail of a log-normal distribution with their median and the spread of their upper half stands in, never
 /// below their largest score. A picture that occurs twice has next to no score and says nothing of how high that of a good part can be:
 /// scores below a hundredth of the largest are left out of the tail, however many they are.
 ///
 /// With defective images the threshold moves up to the middle between it and the lowest defective score above it. Where the tail stood
 /// in, it is a guess, and defects that lie between the largest normal score and it are known: then the middle between that score and the
-/// lowest of them is the threshold.
+/// lowest of them is the threshold. The warn level tells what good parts rarely are, whatever defects look like, and stays where it is,
+/// unless the threshold comes to lie below it: then it is the threshold.
 /// `map_level` gives the value of the anomaly map that corresponds to an image score.
 ///
 /// # Errors
-/// If there is no normal score, one is not finite, or `false_alarms` is not between 0 and 1.
+/// If there is no normal score, one is not finite, or the shares are not `0 < reject <= warn < 1`.
 pub fn calibrate(
     scores: &Scores,
-    false_alarms: f64,
+    false_alarms: &FalseAlarms,
     source: &str,
     map_level: impl Fn(f64) -> f64,
 ) -> Result<Calibration> {
-    if !(false_alarms > 0.0 && false_alarms < 1.0) {
-        return Err(Error::Setting(format!(
-            "the share of false alarms must be between 0 and 1, not {false_alarms}"
-        )));
-    }
+    false_alarms.check().map_err(|e| Error::Setting(format!("the shares of false alarms: {e}")))?;
     let mut normal = scores.normal.clone();
     if normal.is_empty() {
         return Err(Error::Fit("there is no score of a normal image to calibrate with".into()));
@@ -60,15 +58,8 @@ pub fn calibrate(
     }
     normal.sort_by(f64::total_cmp);
     let (lowest, highest) = (calmest(&normal), normal[normal.len() - 1]);
-    // A score that reaches the threshold is a defect's: none of good images is to reach it where all are alike.
-    let above_all = (highest + MARGIN * highest.abs()).next_up();
-    let enough = normal.len() as f64 * false_alarms >= 1.0;
-    let (mut threshold, mut how) = if enough {
-        let quantile = quantile(&normal, 1.0 - false_alarms);
-        (if quantile < highest { quantile } else { above_all }, "quantile")
-    } else {
-        (log_normal_tail(&normal, false_alarms).max(above_all), "log-normal tail")
-    };
+    let (mut threshold, mut how) = level_for(&normal, false_alarms.reject);
+    let (warn, how_warn) = level_for(&normal, false_alarms.warn);
     let lowest_above =
         |level: f64| scores.defective.iter().copied().filter(|&score| score > level).min_by(f64::total_cmp);
     if let Some(defect) = lowest_above(threshold.min(highest)) {
@@ -79,23 +70,47 @@ pub fn calibrate(
     let doubt =
         if alike { "; these images hardly differ, so that the threshold says nothing of others" } else { "" };
     let range = ScoreRange::around(threshold, lowest);
+    // Where most of the scores are equal, the quantile is the lowest of them, which is nothing to warn of.
+    let warn = warn.max(just_above(lowest)).max(range.min.next_up()).min(range.threshold);
     let level = map_level(range.threshold);
     let calm = scores.map_means.iter().sum::<f64>() / scores.map_means.len().max(1) as f64;
     Ok(Calibration {
         threshold: range.threshold,
         min: range.min,
         max: range.max,
+        warn: Some(warn),
+        false_alarms: Some(*false_alarms),
         map: ScoreRange::around(level, calm.min(level)),
         quantiles: QUANTILES
             .iter()
             .map(|&share| Quantile { share, score: quantile(&normal, share) })
             .collect(),
         obtained: format!(
-            "{source}: {} normal, {} defective images; {how} at {false_alarms} false alarms{doubt}",
+            "{source}: {} normal, {} defective images; {how} at {} false alarms, warn level: {how_warn} at {}{doubt}",
             normal.len(),
-            scores.defective.len()
+            scores.defective.len(),
+            false_alarms.reject,
+            false_alarms.warn,
         ),
     })
+}
+
+/// The level that about the share `share` of images like those of the sorted scores reaches, and how it was found.
+fn level_for(sorted: &[f64], share: f64) -> (f64, &'static str) {
+    let highest = sorted[sorted.len() - 1];
+    // A score that reaches a level counts: none of good images is to reach it where all are alike.
+    let above_all = just_above(highest);
+    if sorted.len() as f64 * share >= 1.0 {
+        let quantile = quantile(sorted, 1.0 - share);
+        (if quantile < highest { quantile } else { above_all }, "quantile")
+    } else {
+        (log_normal_tail(sorted, share).max(above_all), "log-normal tail")
+    }
+}
+
+/// The lowest level that is clearly above a score.
+fn just_above(score: f64) -> f64 {
+    (score + MARGIN * score.abs()).next_up()
 }
 
 /// The value that the share `share` of `sorted` does not exceed, linear between neighbours.
@@ -112,7 +127,7 @@ fn calmest(sorted: &[f64]) -> f64 {
     sorted.iter().copied().find(|&score| score >= fence).unwrap_or(first)
 }
 
-/// How far above the largest normal score a threshold is at least where it is to lie above all of them, as a share of that score.
+/// How far above a score a level is at least where it is to lie above it, as a share of that score.
 const MARGIN: f64 = 1e-3;
 /// Scores that differ by no more than this share of the largest are those of one picture.
 const ALIKE: f64 = 1e-6;
@@ -166,14 +181,15 @@ mod tests {
 
     #[test]
     fn many_images_give_the_quantile() {
-        let c = calibrate(&scores((0..1001).map(f64::from), vec![]), 0.005, "test", |s| s / 512.0).unwrap();
+        let c = calibrate(&scores((0..1001).map(f64::from), vec![]), &FALSE_ALARMS, "test", |s| s / 512.0)
+            .unwrap();
         assert!((c.threshold - 995.0).abs() < 1e-9, "{c:?}");
         assert!((c.map.threshold - 995.0 / 512.0).abs() < 1e-9 && c.min == 0.0);
     }
 
     #[test]
     fn few_images_give_a_tail_beyond_the_largest() {
-        let c = calibrate(&scores([10.0, 11.0, 12.0, 11.5], vec![]), 0.005, "test", |s| s).unwrap();
+        let c = calibrate(&scores([10.0, 11.0, 12.0, 11.5], vec![]), &FALSE_ALARMS, "test", |s| s).unwrap();
         assert!(c.threshold > 12.0 && c.threshold < 20.0, "{c:?}");
     }
 
@@ -182,7 +198,7 @@ mod tests {
         let others = (0..30).map(|i| 440.0 + f64::from(i));
         let with_twins = [0.09, 0.1].into_iter().chain(others.clone());
         let [with, without] = [scores(with_twins, vec![]), scores(others, vec![])]
-            .map(|scores| calibrate(&scores, 0.005, "test", |s| s).unwrap());
+            .map(|scores| calibrate(&scores, &FALSE_ALARMS, "test", |s| s).unwrap());
         assert!((with.threshold - without.threshold).abs() < 3.0, "{with:?} {without:?}");
         assert!(
             (with.min - 440.0).abs() < 1e-9 && (without.min - 440.0).abs() < 1e-9,
@@ -195,22 +211,23 @@ mod tests {
         let others = (0..6).map(|i| 60.0 + f64::from(i));
         let twins = (0..20).map(|i| 1e-3 * f64::from(i));
         let [with, without] = [scores(twins.chain(others.clone()), vec![]), scores(others, vec![])]
-            .map(|scores| calibrate(&scores, 0.005, "test", |s| s).unwrap().threshold);
+            .map(|scores| calibrate(&scores, &FALSE_ALARMS, "test", |s| s).unwrap().threshold);
         assert_eq!(with, without);
     }
 
     #[test]
     fn defects_move_the_threshold_to_the_middle() {
-        let c =
-            calibrate(&scores((0..1001).map(f64::from), vec![5.0, 2995.0]), 0.005, "test", |s| s).unwrap();
+        let c = calibrate(&scores((0..1001).map(f64::from), vec![5.0, 2995.0]), &FALSE_ALARMS, "test", |s| s)
+            .unwrap();
         assert!((c.threshold - 1995.0).abs() < 1e-9);
     }
 
     #[test]
     fn defects_are_known_better_than_the_tail_of_few_images() {
         let normal = [10.0, 11.0, 12.0, 11.5];
-        let threshold =
-            |defective| calibrate(&scores(normal, defective), 0.005, "test", |s| s).unwrap().threshold;
+        let threshold = |defective| {
+            calibrate(&scores(normal, defective), &FALSE_ALARMS, "test", |s| s).unwrap().threshold
+        };
         let tail = threshold(vec![]);
         assert!(tail > 12.4, "{tail}");
         assert!((threshold(vec![9.0, 12.4, 40.0]) - 12.2).abs() < 1e-9);
@@ -220,13 +237,66 @@ mod tests {
 
     #[test]
     fn equal_scores_still_give_a_scale() {
-        for (score, false_alarms) in [(0.0, 0.005), (3.0, 0.005), (3.0, 0.5), (-1e-7, 0.005)] {
-            let c = calibrate(&scores([score; 20], vec![]), false_alarms, "test", |s| s).unwrap();
+        for (score, reject) in [(0.0, 0.005), (3.0, 0.005), (3.0, 0.5), (-1e-7, 0.005)] {
+            let false_alarms = FalseAlarms { warn: 0.5, reject };
+            let c = calibrate(&scores([score; 20], vec![]), &false_alarms, "test", |s| s).unwrap();
+            assert!(c.warn.is_some_and(|warn| c.min < warn && score < warn && warn <= c.threshold), "{c:?}");
             assert!(c.min < c.threshold && c.threshold < c.max, "{c:?}");
             assert!(c.threshold > score && c.obtained.contains("hardly differ"), "{c:?}");
         }
-        assert!(calibrate(&scores([], vec![]), 0.005, "test", |s| s).is_err());
-        assert!(calibrate(&scores([f64::NAN], vec![]), 0.005, "test", |s| s).is_err());
+        assert!(calibrate(&scores([], vec![]), &FALSE_ALARMS, "test", |s| s).is_err());
+        assert!(calibrate(&scores([f64::NAN], vec![]), &FALSE_ALARMS, "test", |s| s).is_err());
+    }
+
+    #[test]
+    fn the_warn_level_is_the_quantile_of_its_own_share() {
+        let c = calibrate(&scores((0..1001).map(f64::from), vec![]), &FALSE_ALARMS, "test", |s| s).unwrap();
+        assert!(c.warn.is_some_and(|warn| (warn - 950.0).abs() < 1e-9), "{c:?}");
+        assert_eq!(c.false_alarms, Some(FALSE_ALARMS));
+        assert!(
+            c.obtained.ends_with("quantile at 0.005 false alarms, warn level: quantile at 0.05"),
+            "{c:?}"
+        );
+    }
+
+    #[test]
+    fn few_images_give_a_warn_level_between_the_largest_and_the_threshold() {
+        let c = calibrate(&scores([10.0, 11.0, 12.0, 11.5], vec![]), &FALSE_ALARMS, "test", |s| s).unwrap();
+        assert!(c.warn.is_some_and(|warn| 12.0 < warn && warn < c.threshold), "{c:?}");
+        // Enough for the warn level, too few for the threshold.
+        let c = calibrate(&scores((0..100).map(f64::from), vec![]), &FALSE_ALARMS, "test", |s| s).unwrap();
+        assert!(c.warn.is_some_and(|warn| (warn - 94.05).abs() < 1e-9) && c.threshold > 99.0, "{c:?}");
+    }
+
+    #[test]
+    fn defects_leave_the_warn_level_alone_unless_they_lie_below_it() {
+        let normal = || (0..1001).map(f64::from);
+        let warn = |normal: Vec<f64>, defective| {
+            let c = calibrate(&scores(normal, defective), &FALSE_ALARMS, "test", |s| s).unwrap();
+            (c.warn.unwrap(), c.threshold)
+        };
+        assert!((warn(normal().collect(), vec![5.0, 2995.0]).0 - 950.0).abs() < 1e-9);
+        let few = vec![10.0, 11.0, 12.0, 11.5];
+        let tail = warn(few.clone(), vec![]).0;
+        let (with, threshold) = warn(few, vec![12.1]);
+        assert!(threshold < tail && with == threshold, "{with} {threshold} {tail}");
+    }
+
+    #[test]
+    fn mostly_equal_scores_are_not_in_warn() {
+        let mostly = [7.0; 300].into_iter().chain([8.0, 9.0, 10.0]);
+        let c = calibrate(&scores(mostly, vec![]), &FALSE_ALARMS, "test", |s| s).unwrap();
+        assert!(c.warn.is_some_and(|warn| 7.0 < warn && warn < 8.0 && warn < c.threshold), "{c:?}");
+    }
+
+    #[test]
+    fn shares_that_are_none_are_refused() {
+        for (warn, reject) in
+            [(0.05, 0.0), (1.0, 0.005), (0.004, 0.005), (f64::NAN, 0.005), (0.05, f64::NAN), (0.05, -1.0)]
+        {
+            let result = calibrate(&scores([1.0, 2.0], vec![]), &FalseAlarms { warn, reject }, "test", |s| s);
+            assert!(matches!(result, Err(Error::Setting(_))), "{warn} {reject}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::arguments::Hardware;
 use crate::console::{self, Console};
 use crate::interrupt;
-use gstanomaly::bundle::{Bundle, Calibration, Exclusive, LearnedImages, save_manifest};
+use gstanomaly::bundle::{Bundle, Calibration, Exclusive, FalseAlarms, LearnedImages, save_manifest};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::list_images;
 use gstanomaly::evaluate::calibration::{self, FALSE_ALARMS, FEW, Scores};
@@ -27,8 +27,12 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     defects: Vec<PathBuf>,
     /// Share of good parts that may be rejected
-    #[arg(long, default_value_t = FALSE_ALARMS, value_parser = share, value_name = "SHARE")]
+    #[arg(long, default_value_t = FALSE_ALARMS.reject, value_parser = share, value_name = "SHARE")]
     false_alarms: f64,
+    /// Share of good parts that may reach the warn level, those that are rejected included [default: 0.05, or --false-alarms where
+    /// that is more]
+    #[arg(long, value_parser = share, value_name = "SHARE")]
+    warn: Option<f64>,
     /// Fail if an image cannot be read, instead of leaving it out
     #[arg(long)]
     strict: bool,
@@ -56,8 +60,22 @@ fn share(text: &str) -> Result<f64, String> {
     if share > 0.0 && share < 1.0 { Ok(share) } else { Err("must be between 0 and 1".into()) }
 }
 
+impl Arguments {
+    /// The shares that the levels are set for.
+    fn shares(&self) -> anyhow::Result<FalseAlarms> {
+        let reject = self.false_alarms;
+        let warn = self.warn.unwrap_or(FALSE_ALARMS.warn.max(reject));
+        anyhow::ensure!(
+            warn >= reject,
+            "--warn {warn} is less than --false-alarms {reject}: a part that is rejected counts for both; give --warn {reject} or more"
+        );
+        Ok(FalseAlarms { warn, reject })
+    }
+}
+
 /// Calibrates a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
+    let shares = arguments.shares()?;
     let alone = Exclusive::lock(&arguments.model)?;
     let mut cascade = arguments.hardware.open(alone.place())?;
     let mut scores = Scores::default();
@@ -92,9 +110,8 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         ));
     }
     let method = cascade.bundle().method();
-    let calibration = calibration::calibrate(&scores, arguments.false_alarms, calibration::GIVEN, |score| {
-        method.map_level(score)
-    })?;
+    let calibration =
+        calibration::calibrate(&scores, &shares, calibration::GIVEN, |score| method.map_level(score))?;
     let mut manifest = cascade.bundle().manifest().clone();
     let before = std::mem::replace(&mut manifest.calibration, calibration);
     save_manifest(&alone, &manifest)?;

@@ -23,7 +23,9 @@ pub(super) fn calibration(
     progress: &mut dyn Progress,
 ) -> Result<Calibration> {
     let scores = leave_one_out(cpr, histograms, progress)?;
-    calibrate(&scores, FALSE_ALARMS, "training images, each against the others", |score| cpr.map_level(score))
+    calibrate(&scores, &FALSE_ALARMS, "training images, each against the others", |score| {
+        cpr.map_level(score)
+    })
 }
 
 /// The score of every image of the bank (an even selection of very many) against the others.

@@ -99,7 +99,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let (normal, means) = (to_floats(&scores.normal), to_floats(&scores.map_means));
     staging.write_bank(&tensors(&packed, &normal, &means))?;
     let obtained = "training images, each against the templates from the others";
-    let calibration = calibrate(&scores, calibration::FALSE_ALARMS, obtained, |score| score)?;
+    let calibration = calibrate(&scores, &calibration::FALSE_ALARMS, obtained, |score| score)?;
     let manifest = options.manifest(Fitted {
         method: NAME,
         preset: if params.sheets.is_some() { "sheets" } else { "all" },

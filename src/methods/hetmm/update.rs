@@ -79,7 +79,7 @@ pub fn update(
     staging.write_bank(&tensors(&packed, &normal, &means))?;
     let obtained =
         "training images, each against the templates from the others as they were when it was added";
-    manifest.calibration = calibrate(&scores, calibration::FALSE_ALARMS, obtained, |score| score)?;
+    manifest.calibration = calibrate(&scores, &calibration::FALSE_ALARMS, obtained, |score| score)?;
     options.record(&mut manifest, &params, images)?;
     staging.commit(manifest, images.learned().as_ref())
 }

@@ -126,7 +126,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let npad = Npad::open(params.clone(), &input, &Bank::open(&staging.bank())?)?;
     let obtained = format!("training images in {folds} parts, each against the others");
     let calibration =
-        calibrate(&scores, calibration::FALSE_ALARMS, &obtained, |score| npad.map_level(score))?;
+        calibrate(&scores, &calibration::FALSE_ALARMS, &obtained, |score| npad.map_level(score))?;
     drop(npad);
     let manifest = options.manifest(Fitted {
         method: NAME,

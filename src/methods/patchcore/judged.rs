@@ -54,7 +54,7 @@ pub(super) fn peak(scores: &[[f32; 3]]) -> f64 {
 pub(super) fn calibration(scores: &[[f32; 3]], params: &Params, source: &str) -> Result<Calibration> {
     let column = |i: usize| scores.iter().map(|image| f64::from(image[i])).collect();
     let scores = Scores { normal: column(0), map_means: column(1), defective: Vec::new() };
-    calibrate(&scores, FALSE_ALARMS, source, |score| score * params.peak)
+    calibrate(&scores, &FALSE_ALARMS, source, |score| score * params.peak)
 }
 
 /// A part of a stage that is shown as a whole: it can be interrupted, and says nothing.
