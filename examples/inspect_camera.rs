@@ -14,6 +14,7 @@ use clap::Parser;
 use gst::prelude::*;
 use gstanomaly::elements::adscore::{AnomalyMessage, Transition};
 use gstanomaly::meta::AnomalyMeta;
+use gstanomaly::methods::Level;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +36,7 @@ struct Arguments {
 struct Summary {
     inspected: u64,
     anomalous: u64,
+    warned: u64,
     /// Time and result of the frame with the highest score.
     worst: Option<(Option<gst::ClockTime>, AnomalyMeta)>,
 }
@@ -43,6 +45,7 @@ impl Summary {
     fn add(&mut self, time: Option<gst::ClockTime>, result: AnomalyMeta) {
         self.inspected += 1;
         self.anomalous += u64::from(result.anomalous);
+        self.warned += u64::from(result.level() == Level::Warn);
         if self.worst.as_ref().is_none_or(|(_, worst)| result.normalized > worst.normalized) {
             self.worst = Some((time, result));
         }
@@ -66,7 +69,10 @@ fn main() -> Result<()> {
     outcome?;
 
     let summary = summary.lock().expect("no frame panics").clone();
-    println!("{} frames inspected, {} anomalous", summary.inspected, summary.anomalous);
+    println!(
+        "{} frames inspected, {} anomalous, {} in warn",
+        summary.inspected, summary.anomalous, summary.warned
+    );
     if let Some((time, worst)) = summary.worst {
         println!("highest score: {:.2} ({:.3}) at {}", worst.score, worst.normalized, clock(time));
     }
@@ -160,7 +166,7 @@ fn report(anomaly: &AnomalyMessage) {
             println!();
         }
         Transition::Leave => println!("{time} anomaly ends"),
-        Transition::Update => {}
+        Transition::Update | Transition::Level => {}
     }
 }
 

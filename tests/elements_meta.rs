@@ -72,7 +72,11 @@ fn every_documented_field_says_what_the_core_says() {
             assert_eq!(found.get::<f64>("score").unwrap(), expected.score);
             assert_eq!(found.get::<f64>("normalized").unwrap(), expected.normalized());
             assert_eq!(found.get::<f64>("threshold").unwrap(), expected.range.threshold);
+            assert_eq!(found.get::<f64>("warn").ok(), expected.warn);
+            assert!(expected.warn.is_some_and(|warn| warn <= expected.range.threshold));
             assert_eq!(found.get::<bool>("anomalous").unwrap(), number == 1);
+            assert_eq!(found.get::<&str>("level").unwrap(), expected.level().name());
+            assert_eq!(found.get::<&str>("level").unwrap() == "reject", number == 1);
             assert!(found.get::<bool>("fresh").unwrap());
             assert_eq!(found.get::<String>("model").unwrap(), name);
             assert_eq!(found.get::<String>("method").unwrap(), "cpr");

@@ -2,6 +2,8 @@
 
 #![cfg(any(feature = "train", feature = "analytics"))]
 
+#[path = "elements_properties/levels.rs"]
+mod levels;
 #[path = "common/pipeline.rs"]
 mod pipeline;
 #[path = "common/product.rs"]
@@ -332,7 +334,7 @@ fn every_property_has_the_documented_default_and_the_bin_passes_all_on() {
     let make = |name: &str| gst::ElementFactory::make(name).build().unwrap();
     let (bin, score, features) = (make("addetect"), make("adscore"), make("adfeatures"));
     for element in [&bin, &score] {
-        assert!(element.property::<f64>("threshold").is_nan());
+        assert!(element.property::<f64>("threshold").is_nan() && element.property::<f64>("warn").is_nan());
         assert!(element.property::<bool>("attach-map") && element.property::<bool>("regions"));
         assert_eq!(element.property::<u32>("hold"), 0);
         assert_eq!(
@@ -351,8 +353,10 @@ fn every_property_has_the_documented_default_and_the_bin_passes_all_on() {
     bin.set_property("model", "somewhere");
     bin.set_property("neighbours", 3u32);
     bin.set_property("min-area", 12.0);
+    bin.set_property("warn", 7.5);
     let child = |name: &str| bin.downcast_ref::<gst::Bin>().unwrap().by_name(name).unwrap();
     assert_eq!(child("features").property::<String>("model"), "somewhere");
     assert_eq!(child("retrieve").property::<u32>("neighbours"), 3);
     assert_eq!(child("score").property::<f64>("min-area"), 12.0);
+    assert_eq!(child("score").property::<f64>("warn"), 7.5);
 }

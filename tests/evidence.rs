@@ -173,7 +173,8 @@ fn a_record_says_what_the_metadata_says() {
     let expected = serde_json::json!({
         "time": json["time"], "pts": 1_400_000_000u64, "running_time": 400_000_000u64, "stream_time": 5_400_000_000u64,
         "source": source.as_str(), "event": 1, "reason": "first",
-        "score": meta.score, "normalized": meta.normalized, "threshold": meta.threshold, "anomalous": true,
+        "score": meta.score, "normalized": meta.normalized, "threshold": meta.threshold, "warn": meta.warn,
+        "anomalous": true, "level": "reject",
         "model": "square", "method": "cpr", "regions": regions,
         "width": WIDTH, "height": HEIGHT, "format": "RGB",
         "image": name(&found[0].image), "overlay": name(&found[0].overlay),

@@ -234,6 +234,17 @@ impl Calibration {
         ScoreRange { min: self.min, threshold: self.threshold, max: self.max }
     }
 
+    /// The raw warn level on the scale `range` of the image score, which may have another threshold than the bundle's: the level keeps
+    /// its place between the score that is 0 and the threshold. None where the bundle has no warn level.
+    pub fn warn_on(&self, range: &ScoreRange) -> Option<f64> {
+        let warn = self.warn?;
+        if *range == self.score() {
+            return Some(warn);
+        }
+        let place = (warn - self.min) / (self.threshold - self.min);
+        Some((range.min + place * (range.threshold - range.min)).min(range.threshold))
+    }
+
     fn check(&self) -> Result<(), String> {
         self.score().check("calibration")?;
         self.map.check("calibration.map")?;
@@ -345,6 +356,33 @@ mod tests {
                 assert!((0.0..=1.0).contains(&range.normalise(3.0)), "{threshold}: {range:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_warn_level_moves_with_the_threshold() {
+        let ScoreRange { min, threshold, max } = ScoreRange::around(512.0, 112.0);
+        let mut calibration = Calibration {
+            threshold,
+            min,
+            max,
+            warn: Some(412.0),
+            false_alarms: None,
+            map: ScoreRange::around(1.0, 0.0),
+            quantiles: Vec::new(),
+            obtained: String::new(),
+        };
+        let own = calibration.score();
+        assert_eq!(calibration.warn_on(&own), Some(412.0));
+        let moved = ScoreRange::around(912.0, min);
+        assert_eq!(calibration.warn_on(&moved), Some(712.0));
+        assert_eq!(moved.normalise(712.0), own.normalise(412.0));
+        for threshold in [f64::MAX, f64::MIN, 0.0, 112.0] {
+            let moved = ScoreRange::around(threshold, min);
+            let warn = calibration.warn_on(&moved).unwrap();
+            assert!(warn.is_finite() && warn <= moved.threshold, "{threshold}: {warn}");
+        }
+        calibration.warn = None;
+        assert_eq!(calibration.warn_on(&own), None);
     }
 
     #[test]

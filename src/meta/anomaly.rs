@@ -3,6 +3,7 @@
 //!
 //! It survives copies, and scaling by `videoscale` and the like adapts its rectangles. Elements that turn or crop frames drop it.
 
+use crate::methods::Level;
 use glib::translate::{IntoGlib, from_glib_borrow, mut_override};
 use gst::meta::CustomMeta;
 use std::ffi::CStr;
@@ -21,6 +22,8 @@ pub struct AnomalyMeta {
     pub normalized: f64,
     /// The threshold that decided, raw.
     pub threshold: f64,
+    /// The warn level in use, raw, at most the threshold; none where there is none.
+    pub warn: Option<f64>,
     /// The decision, held for as many frames as adscore was told.
     pub anomalous: bool,
     /// Whether it was computed on this frame; false where it was carried over.
@@ -110,6 +113,11 @@ pub(crate) fn regions_of(structure: &gst::StructureRef) -> Option<Vec<RegionInfo
 }
 
 impl AnomalyMeta {
+    /// What the frame comes to, by the decision that held and, where that is good, by its score.
+    pub fn level(&self) -> Level {
+        Level::of(self.anomalous, self.score, self.warn)
+    }
+
     /// Puts the result on a buffer, in the place of one that may be there.
     ///
     /// # Errors
@@ -124,7 +132,11 @@ impl AnomalyMeta {
         structure.set("score", self.score);
         structure.set("normalized", self.normalized);
         structure.set("threshold", self.threshold);
+        if let Some(warn) = self.warn {
+            structure.set("warn", warn);
+        }
         structure.set("anomalous", self.anomalous);
+        structure.set("level", self.level().name());
         structure.set("fresh", self.fresh);
         structure.set("model", &self.model);
         structure.set("method", &self.method);
@@ -151,6 +163,7 @@ impl AnomalyMeta {
             score: structure.get("score").ok()?,
             normalized: structure.get("normalized").ok()?,
             threshold: structure.get("threshold").ok()?,
+            warn: structure.get("warn").ok(),
             anomalous: structure.get("anomalous").ok()?,
             fresh: structure.get("fresh").ok()?,
             model: structure.get("model").ok()?,

@@ -1,7 +1,7 @@
 //! The third of the three steps: distances in, anomaly map, score, decision and regions out.
 
-use super::{Retrieval, Score};
-use crate::bundle::{Bundle, ScoreRange};
+use super::{Level, Retrieval, Score};
+use crate::bundle::{Bundle, Calibration, ScoreRange};
 use crate::error::{Error, Result};
 use crate::frame::{Fit, Geometry, InputSpec, Picture, Preprocessor, Rect};
 use crate::kernels::components::Components;
@@ -34,6 +34,8 @@ pub struct Anomaly {
     pub score: f64,
     /// What the score means; its threshold is the one in use.
     pub range: ScoreRange,
+    /// The warn level in use, a raw score of at most the threshold; none where neither the bundle nor the user has set one.
+    pub warn: Option<f64>,
     /// Whether this frame is over the threshold, by a region large enough.
     pub anomalous: bool,
     /// The anomalous regions, worst first; none in a normal frame.
@@ -45,6 +47,11 @@ impl Anomaly {
     pub fn normalized(&self) -> f64 {
         self.range.normalise(self.score)
     }
+
+    /// What this frame comes to.
+    pub fn level(&self) -> Level {
+        Level::of(self.anomalous, self.score, self.warn)
+    }
 }
 
 /// What the user can change while the bundle stays the same.
@@ -52,10 +59,26 @@ impl Anomaly {
 pub struct ScoreOptions {
     /// Image scores from here on are anomalous; `None`: the bundle's threshold.
     pub threshold: Option<f64>,
+    /// Image scores from here on are in warn, up to the threshold, which the level never exceeds; `None`: the bundle's warn level, which
+    /// moves in proportion with another threshold.
+    pub warn: Option<f64>,
     /// Regions of fewer pixels of the frame do not count.
     pub min_area: f64,
     /// What is not inspected.
     pub ignore: Option<Arc<IgnoreMask>>,
+}
+
+impl ScoreOptions {
+    /// The scale of the image score and the warn level with these options, for a bundle with this calibration.
+    pub fn scale(&self, calibration: &Calibration) -> (ScoreRange, Option<f64>) {
+        let own = calibration.score();
+        let range = self.threshold.map_or(own, |threshold| ScoreRange::around(threshold, own.min));
+        let warn = match self.warn {
+            None => calibration.warn_on(&range),
+            Some(warn) => Some(warn.min(range.threshold)),
+        };
+        (range, warn)
+    }
 }
 
 /// An image that says which parts of the frame are not inspected: black.
@@ -141,12 +164,10 @@ impl Scorer {
         let weight = self.ignored.as_ref().map(|(_, _, weights)| weights.as_slice());
         let (map, score) = self.state.score(&retrieval.found, weight)?;
         let calibration = &self.bundle.manifest().calibration;
-        let own = calibration.score();
-        let (range, map_range) = match options.threshold {
-            None => (own, calibration.map),
-            Some(threshold) => {
-                (ScoreRange::around(threshold, own.min), calibration.map.moved(&own, threshold))
-            }
+        let (range, warn) = options.scale(calibration);
+        let map_range = match options.threshold {
+            None => calibration.map,
+            Some(threshold) => calibration.map.moved(&calibration.score(), threshold),
         };
         let mut anomalous = score >= range.threshold;
         let mut regions = Vec::new();
@@ -161,6 +182,7 @@ impl Scorer {
             map_range,
             score,
             range,
+            warn,
             anomalous,
             regions,
         })

@@ -8,12 +8,14 @@ mod decision;
 #[cfg(feature = "train")]
 pub mod fitting;
 pub mod hetmm;
+mod level;
 pub mod npad;
 pub mod patchcore;
 mod retrieval;
 
 pub use anomaly::{Anomaly, IgnoreMask, Region, ScoreOptions, Scorer};
 pub use decision::Decision;
+pub use level::Level;
 pub use retrieval::{DistanceMap, Neighbour, Retrieval, Retriever};
 
 use crate::bundle::{Bank, Manifest};

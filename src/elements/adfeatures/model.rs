@@ -80,6 +80,7 @@ impl Model {
             .field("images", manifest.training.images as u64)
             .field("date", &manifest.training.date)
             .field("threshold", manifest.calibration.threshold)
+            .field_if_some("warn", manifest.calibration.warn)
             .build()
     }
 }

@@ -6,7 +6,7 @@ use super::message::{AnomalyMessage, Messages, Transition};
 use super::scored::Scored;
 use super::settings::{self, Settings};
 use crate::meta::{AnomalyMeta, RetrievalMeta};
-use crate::methods::{Decision, IgnoreMask, Retrieval, ScoreOptions, Scorer};
+use crate::methods::{Decision, IgnoreMask, Level, Retrieval, ScoreOptions, Scorer};
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::BaseTransformMode;
@@ -24,6 +24,8 @@ struct Stream {
     scorer: Option<Scorer>,
     samples: MapSamples,
     decision: Decision,
+    /// Of the last frame that was scored.
+    level: Level,
     /// The mask in use and the path that it came from.
     mask: Option<(String, Arc<IgnoreMask>)>,
     segment: gst::FormattedSegment<gst::ClockTime>,
@@ -254,15 +256,20 @@ impl AdScore {
             // A disturbance that is too short to count is not to be drawn or acted upon either.
             meta.regions.clear();
         }
+        let level = meta.level();
+        let another = std::mem::replace(&mut stream.level, level) != level;
         let state = match (changed, anomalous) {
             (true, true) => Transition::Enter,
             (true, false) => Transition::Leave,
+            // Who asks for every frame knows that state as what tells of no change in the decision.
+            (false, _) if another && settings.messages == Messages::Levels => Transition::Level,
             (false, _) => Transition::Update,
         };
         let wanted = match settings.messages {
             Messages::None => false,
             Messages::Transitions => changed,
             Messages::All => true,
+            Messages::Levels => changed || another,
         };
         if !wanted {
             return;
@@ -274,6 +281,8 @@ impl AdScore {
             pts: buffer.pts(),
             score: meta.score,
             normalized: meta.normalized,
+            threshold: meta.threshold,
+            warn: meta.warn,
             anomalous,
             state,
             regions: meta.regions.clone(),
@@ -295,6 +304,7 @@ fn evaluate(stream: &mut Stream, retrieval: &Arc<Retrieval>, settings: &Settings
     };
     let options = ScoreOptions {
         threshold: Some(settings.threshold).filter(|threshold| threshold.is_finite()),
+        warn: Some(settings.warn).filter(|warn| warn.is_finite()),
         min_area: settings.min_area,
         ignore: stream.mask.as_ref().map(|(_, mask)| mask.clone()),
     };

@@ -1,6 +1,7 @@
 //! The bus message `anomaly`.
 
 use crate::meta::RegionInfo;
+use crate::methods::Level;
 
 /// Which messages are posted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -17,6 +18,12 @@ pub enum Messages {
     /// For every inspected frame.
     #[enum_value(name = "For every inspected frame", nick = "all")]
     All,
+    /// As with `Transitions`, and when the level changes between normal and warn.
+    #[enum_value(
+        name = "When an anomaly begins and ends, and when the level changes between normal and warn",
+        nick = "levels"
+    )]
+    Levels,
 }
 
 /// What a message tells.
@@ -28,6 +35,8 @@ pub enum Transition {
     Leave,
     /// The decision is as before.
     Update,
+    /// The decision is as before, and the level has changed between normal and warn.
+    Level,
 }
 
 impl Transition {
@@ -37,6 +46,7 @@ impl Transition {
             Self::Enter => "enter",
             Self::Leave => "leave",
             Self::Update => "update",
+            Self::Level => "level",
         }
     }
 }
@@ -54,6 +64,10 @@ pub struct AnomalyMessage {
     pub score: f64,
     /// Image score, 0 to 1.
     pub normalized: f64,
+    /// The threshold that decided, raw.
+    pub threshold: f64,
+    /// The warn level in use, raw; none where there is none.
+    pub warn: Option<f64>,
     /// The decision.
     pub anomalous: bool,
     /// What has changed.
@@ -68,6 +82,11 @@ pub struct AnomalyMessage {
 const NAME: &str = "anomaly";
 
 impl AnomalyMessage {
+    /// What the frame comes to.
+    pub fn level(&self) -> Level {
+        Level::of(self.anomalous, self.score, self.warn)
+    }
+
     /// As the structure of an element message.
     pub fn to_structure(&self) -> gst::Structure {
         gst::Structure::builder(NAME)
@@ -76,7 +95,10 @@ impl AnomalyMessage {
             .field("pts", self.pts)
             .field("score", self.score)
             .field("normalized", self.normalized)
+            .field("threshold", self.threshold)
+            .field_if_some("warn", self.warn)
             .field("anomalous", self.anomalous)
+            .field("level", self.level().name())
             .field("state", self.state.name())
             .field("regions", crate::meta::region_list(&self.regions))
             .field("source", &self.source)
@@ -95,8 +117,10 @@ impl AnomalyMessage {
             pts: structure.get("pts").ok()?,
             score: structure.get("score").ok()?,
             normalized: structure.get("normalized").ok()?,
+            threshold: structure.get("threshold").ok()?,
+            warn: structure.get("warn").ok(),
             anomalous: structure.get("anomalous").ok()?,
-            state: [Transition::Enter, Transition::Leave, Transition::Update]
+            state: [Transition::Enter, Transition::Leave, Transition::Update, Transition::Level]
                 .into_iter()
                 .find(|s| s.name() == state)?,
             regions: crate::meta::regions_of(structure)?,
@@ -112,19 +136,31 @@ mod tests {
     #[test]
     fn a_message_survives_the_structure() {
         gst::init().unwrap();
-        let message = AnomalyMessage {
+        let mut message = AnomalyMessage {
             running_time: Some(gst::ClockTime::from_mseconds(40)),
             stream_time: None,
             pts: Some(gst::ClockTime::from_mseconds(41)),
             score: 12.5,
             normalized: 0.75,
+            threshold: 10.0,
+            warn: None,
             anomalous: true,
             state: Transition::Enter,
             regions: vec![RegionInfo { x: 1, y: 2, width: 3, height: 4, score: 0.9, area: 11.0 }],
             source: "camera".into(),
         };
-        let read = AnomalyMessage::from_structure(&message.to_structure()).unwrap();
-        assert_eq!(format!("{message:?}"), format!("{read:?}"));
+        for (warn, anomalous, state, level) in [
+            (None, true, Transition::Enter, "reject"),
+            (None, false, Transition::Leave, "normal"),
+            (Some(9.0), false, Transition::Level, "warn"),
+            (Some(9.0), true, Transition::Update, "reject"),
+        ] {
+            message = AnomalyMessage { warn, anomalous, state, ..message };
+            let structure = message.to_structure();
+            assert_eq!(structure.get::<&str>("level").unwrap(), level);
+            let read = AnomalyMessage::from_structure(&structure).unwrap();
+            assert_eq!(format!("{message:?}"), format!("{read:?}"));
+        }
         assert!(AnomalyMessage::from_structure(&gst::Structure::new_empty("other")).is_none());
     }
 }

@@ -7,7 +7,9 @@
 //!     ! queue ! adretrieve ! queue ! adscore min-area=50 hold=3 messages=transitions ! fakesink
 //! ```
 //!
-//! `threshold` is a raw score, as `adtrain eval` and the metadata show it. `ignore-mask` may have any size: it is stretched over
+//! `threshold` and `warn` are raw scores, as `adtrain eval` and the metadata show them. A frame that is not anomalous and scores at least
+//! `warn` is in warn: `level` in the metadata is then `warn`. The bundle's warn level keeps its place between 0 and the threshold on the
+//! scale of `normalized` where `threshold` is set. `hold` and `min-area` have no part in it. `ignore-mask` may have any size: it is stretched over
 //! the frame. A frame whose regions are all smaller than `min-area` is not anomalous; with `hold` the decision changes after as
 //! many frames in a row that contradict it.
 

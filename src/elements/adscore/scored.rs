@@ -25,6 +25,7 @@ impl Scored {
             score: anomaly.score,
             normalized: anomaly.normalized(),
             threshold: anomaly.range.threshold,
+            warn: anomaly.warn,
             anomalous: anomaly.anomalous,
             fresh: true,
             model: manifest.name.clone(),

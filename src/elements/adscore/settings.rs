@@ -8,6 +8,7 @@ use gst::prelude::*;
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) threshold: f64,
+    pub(super) warn: f64,
     pub(super) min_area: f64,
     pub(super) hold: u32,
     pub(super) ignore_mask: Option<String>,
@@ -20,6 +21,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             threshold: f64::NAN,
+            warn: f64::NAN,
             min_area: 0.0,
             hold: 0,
             ignore_mask: None,
@@ -35,6 +37,7 @@ impl Settings {
     pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
             "threshold" => self.threshold = value.get().expect("checked by GObject"),
+            "warn" => self.warn = value.get().expect("checked by GObject"),
             "min-area" => self.min_area = value.get().expect("checked by GObject"),
             "hold" => self.hold = value.get().expect("checked by GObject"),
             "ignore-mask" => self.ignore_mask = value.get().expect("checked by GObject"),
@@ -49,6 +52,7 @@ impl Settings {
     pub(super) fn get(&self, name: &str) -> glib::Value {
         match name {
             "threshold" => self.threshold.to_value(),
+            "warn" => self.warn.to_value(),
             "min-area" => self.min_area.to_value(),
             "hold" => self.hold.to_value(),
             "ignore-mask" => self.ignore_mask.to_value(),
@@ -60,11 +64,11 @@ impl Settings {
     }
 }
 
-/// GObject refuses NaN as a default in its constructor, though values may be NaN; so it is put in afterwards.
-fn threshold_property(default: f64) -> glib::ParamSpec {
-    let property = glib::ParamSpecDouble::builder("threshold")
-        .nick("Threshold")
-        .blurb("Frames with at least this score are anomalous (NaN = the bundle's threshold)")
+/// A raw score that may be NaN. GObject refuses that as a default in its constructor, though values may be NaN; so it is put in afterwards.
+fn score_property(name: &str, nick: &str, blurb: &str, default: f64) -> glib::ParamSpec {
+    let property = glib::ParamSpecDouble::builder(name)
+        .nick(nick)
+        .blurb(blurb)
         .mutable_playing()
         // NaN is unequal to itself: GObject takes it for a value that it had to correct, and refuses it.
         .lax_validation()
@@ -79,7 +83,19 @@ fn threshold_property(default: f64) -> glib::ParamSpec {
 pub(in crate::elements) fn properties() -> Vec<glib::ParamSpec> {
     let default = Settings::default();
     let mut properties = vec![
-        threshold_property(default.threshold),
+        score_property(
+            "threshold",
+            "Threshold",
+            "Frames with at least this score are anomalous (NaN = the bundle's threshold)",
+            default.threshold,
+        ),
+        score_property(
+            "warn",
+            "Warn level",
+            "Frames with at least this score are in warn where they are not anomalous; never more than the threshold (NaN = the bundle's \
+             warn level, which moves in proportion with the threshold)",
+            default.warn,
+        ),
         glib::ParamSpecDouble::builder("min-area")
             .nick("Minimum area")
             .blurb("Regions of fewer pixels of the frame do not count; a frame without a region that counts is not anomalous")
