@@ -63,6 +63,7 @@ fn anomaly(width: u32, height: u32) -> AnomalyMeta {
         score: 3.2,
         normalized: 0.83,
         threshold: 2.0,
+        warn: Some(1.5),
         anomalous: true,
         fresh: true,
         model: "bottle".into(),
@@ -85,12 +86,18 @@ fn anomaly(width: u32, height: u32) -> AnomalyMeta {
 /// A good part: every value of the map is 0.1.
 fn good(width: u32, height: u32) -> AnomalyMeta {
     AnomalyMeta {
+        score: 0.8,
         normalized: 0.2,
         anomalous: false,
         regions: Vec::new(),
         map: Some(map(16, 16, |_, _| 0.1)),
         ..anomaly(width, height)
     }
+}
+
+/// A part that is less usual than good ones are as a rule.
+fn unusual(width: u32, height: u32) -> AnomalyMeta {
+    AnomalyMeta { score: 1.6, normalized: 0.4, ..good(width, height) }
 }
 
 fn with(meta: &AnomalyMeta, mut buffer: gst::Buffer) -> gst::Buffer {
@@ -184,6 +191,52 @@ fn only_anomalous_leaves_good_frames_alone() {
     assert_eq!(touched(&found, &info), []);
     let found = draw(&mut harness, &info, &anomaly(320, 240));
     assert_ne!(touched(&found, &info), []);
+}
+
+/// How many pixels of an RGB frame are much more of one colour than of the others: green, amber (red and green), red.
+fn colours(buffer: &gst::BufferRef, info: &VideoInfo) -> [usize; 3] {
+    let stride = info.stride()[0] as usize;
+    let bytes = bytes(buffer);
+    let rows = bytes.chunks(stride).flat_map(|row| row[..3 * info.width() as usize].as_chunks::<3>().0);
+    rows.fold([0; 3], |[green, amber, red], &[r, g, b]| match (r > 200, g > 150, b < 110) {
+        (false, true, false) => [green + 1, amber, red],
+        (true, true, true) => [green, amber + 1, red],
+        (true, false, true) => [green, amber, red + 1],
+        _ => [green, amber, red],
+    })
+}
+
+#[test]
+fn each_level_has_a_badge_of_its_own_colour() {
+    // Whole, and so small that only the sign has room.
+    for (width, height) in [(640, 480), (96, 64)] {
+        let info = info(VideoFormat::Rgb, width, height);
+        let badge = |meta| colours(&draw(&mut start("show=score", &info), &info, &meta), &info);
+        let found = [good(width, height), unusual(width, height), anomaly(width, height)].map(badge);
+        for (level, counts) in found.iter().enumerate() {
+            let others = counts.iter().sum::<usize>() - counts[level];
+            // Where a colour passes into the ground, some pixels have another hue.
+            assert!(counts[level] > 20 && 5 * others < counts[level], "{width}: {found:?}");
+        }
+        let [[green, ..], [_, amber, _], _] = found;
+        assert!(amber > green, "the edge makes it stand out: {found:?}");
+    }
+}
+
+#[test]
+fn a_frame_in_warn_is_a_good_one_with_another_badge() {
+    let info = info(VideoFormat::Rgb, 320, 240);
+    for shown in ["heatmap", "contour", "regions", "heatmap+contour+regions"] {
+        let found = draw(&mut start(&format!("show={shown}"), &info), &info, &unusual(320, 240));
+        assert_eq!(touched(&found, &info), [], "{shown}");
+    }
+    let found = draw(&mut start("only-anomalous=true", &info), &info, &unusual(320, 240));
+    assert_eq!(touched(&found, &info), []);
+    // The score alone does not tell them apart, and nothing else may come from the cache either.
+    let mut harness = start("", &info);
+    let calm = AnomalyMeta { warn: None, ..unusual(320, 240) };
+    let [calm, warn] = [calm, unusual(320, 240)].map(|meta| bytes(&draw(&mut harness, &info, &meta)));
+    assert_ne!(calm, warn);
 }
 
 #[test]
@@ -445,7 +498,11 @@ fn pictures_to_look_at() {
     for (width, height) in [(160, 120), (400, 400), (1280, 720), (3840, 2160)] {
         let info = info(VideoFormat::Rgb, width, height);
         let scaled = picture.resize_to_fill(width, height, image::imageops::FilterType::Triangle).to_rgb8();
-        let cases = [("bad", scratched(width, height)), ("good", good(width, height))];
+        let cases = [
+            ("bad", scratched(width, height)),
+            ("warn", unusual(width, height)),
+            ("good", good(width, height)),
+        ];
         for (name, meta) in cases {
             let mut buffer = frame(&info);
             {

@@ -2,8 +2,9 @@
 
 use super::area::Area;
 use super::canvas::{DrawError, Pool};
-use super::style::{BAD, Colour, DARK, GOOD, LIGHT, Style, Text, paint, rounded, score_text};
+use super::style::{Colour, DARK, LIGHT, Style, Text, colour_of, paint, rounded, score_text};
 use crate::meta::AnomalyMeta;
+use crate::methods::Level;
 use gst_video::VideoOverlayRectangle;
 use std::f64::consts::TAU;
 
@@ -20,11 +21,12 @@ const SCORE_GAP: f64 = 0.75;
 const BAR: f64 = 0.26;
 const BAR_GAP: f64 = 0.34;
 const MARGIN: f64 = 0.6;
+const EDGE: f64 = 0.14;
 
 /// What a badge says; the same content is not drawn twice.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Content {
-    anomalous: bool,
+    level: Level,
     fresh: bool,
     score: String,
     style: Style,
@@ -32,7 +34,7 @@ pub(super) struct Content {
 
 impl Content {
     pub(super) fn new(meta: &AnomalyMeta, style: Style) -> Self {
-        Self { anomalous: meta.anomalous, fresh: meta.fresh, score: score_text(meta.normalized), style }
+        Self { level: meta.level(), fresh: meta.fresh, score: score_text(meta.normalized), style }
     }
 }
 
@@ -72,7 +74,11 @@ impl Layout {
             return None;
         }
         let verdict = verdict.then(|| {
-            let text = if content.anomalous { "ANOMALY" } else { "OK" };
+            let text = match content.level {
+                Level::Normal => "OK",
+                Level::Warn => "WARNING",
+                Level::Reject => "ANOMALY",
+            };
             Text::new(text, em, pango::Weight::Bold)
         });
         let score = score.then(|| Text::new(&content.score, em, pango::Weight::Medium));
@@ -93,19 +99,28 @@ impl Layout {
 
     fn draw(&self, context: &cairo::Context, content: &Content) -> Result<(), cairo::Error> {
         let em = content.style.font;
-        let colour = if content.anomalous { BAD } else { GOOD };
+        let colour = colour_of(content.level);
         let dimmed = if content.fresh { 1.0 } else { STALE };
         rounded(context, self.x, self.y, self.width, self.height, 0.5 * em);
         paint(context, DARK, 0.8);
         context.fill()?;
+        if content.level != Level::Normal {
+            // From afar its colour is seen where the text cannot be read.
+            let line = EDGE * em;
+            let (width, height) = (self.width - line, self.height - line);
+            rounded(context, self.x + line / 2.0, self.y + line / 2.0, width, height, 0.5 * em - line / 2.0);
+            paint(context, colour, 1.0);
+            context.set_line_width(line);
+            context.stroke()?;
+        }
 
         let top = self.y + 0.7 * PADDING * em;
         let mut x = self.x + PADDING * em;
         let middle = top + self.row / 2.0;
-        if content.anomalous {
-            warning_sign(context, x, middle, ICON * em, colour)?;
-        } else {
-            check_mark(context, x, middle, ICON * em, colour)?;
+        match content.level {
+            Level::Normal => check_mark(context, x, middle, ICON * em, colour)?,
+            Level::Warn => attention_sign(context, x, middle, ICON * em, colour)?,
+            Level::Reject => warning_sign(context, x, middle, ICON * em, colour)?,
         }
         x += (ICON + GAP) * em;
         if let Some(verdict) = &self.verdict {
@@ -173,6 +188,34 @@ fn check_mark(
     context.stroke()
 }
 
+/// An exclamation mark on a diamond, which differs from the other two signs by its shape as well.
+fn attention_sign(
+    context: &cairo::Context,
+    x: f64,
+    middle: f64,
+    size: f64,
+    colour: Colour,
+) -> Result<(), cairo::Error> {
+    let round = 0.14 * size;
+    let (centre, reach) = (x + 0.5 * size, 0.5 * size - round / 2.0);
+    context.move_to(centre, middle - reach);
+    context.line_to(centre + reach, middle);
+    context.line_to(centre, middle + reach);
+    context.line_to(centre - reach, middle);
+    context.close_path();
+    paint(context, colour, 1.0);
+    context.set_line_join(cairo::LineJoin::Round);
+    context.set_line_width(round);
+    context.stroke_preserve()?;
+    context.fill()?;
+    exclamation_mark(
+        context,
+        centre,
+        [middle - 0.22 * size, middle + 0.04 * size, middle + 0.24 * size],
+        size,
+    )
+}
+
 fn warning_sign(
     context: &cairo::Context,
     x: f64,
@@ -192,12 +235,22 @@ fn warning_sign(
     context.set_line_width(round);
     context.stroke_preserve()?;
     context.fill()?;
+    exclamation_mark(context, x + 0.5 * size, [top + 0.38 * size, top + 0.6 * size, top + 0.79 * size], size)
+}
+
+/// On a sign of this size; the stroke's ends and the middle of the dot lie at these heights.
+fn exclamation_mark(
+    context: &cairo::Context,
+    centre: f64,
+    [top, bottom, dot]: [f64; 3],
+    size: f64,
+) -> Result<(), cairo::Error> {
     paint(context, DARK, 1.0);
     context.set_line_cap(cairo::LineCap::Round);
     context.set_line_width(0.12 * size);
-    context.move_to(x + 0.5 * size, top + 0.38 * size);
-    context.line_to(x + 0.5 * size, top + 0.6 * size);
+    context.move_to(centre, top);
+    context.line_to(centre, bottom);
     context.stroke()?;
-    context.arc(x + 0.5 * size, top + 0.79 * size, 0.075 * size, 0.0, TAU);
+    context.arc(centre, dot, 0.075 * size, 0.0, TAU);
     context.fill()
 }

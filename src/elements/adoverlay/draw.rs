@@ -10,6 +10,7 @@ use super::regions::{Mark, marks};
 use super::style::Style;
 use super::{Colormap, Range, Show, badge};
 use crate::meta::{AnomalyMeta, MapPlace, RegionInfo};
+use crate::methods::Level;
 use gst_video::{VideoOverlayComposition, VideoOverlayRectangle};
 
 /// Map pixels larger than this many frame pixels are outlined with curves.
@@ -60,7 +61,7 @@ pub(in crate::elements) struct Painter {
 #[derive(Clone, Debug)]
 struct Subject {
     normalized: f64,
-    anomalous: bool,
+    level: Level,
     fresh: bool,
     regions: Vec<RegionInfo>,
     /// Held, so that nobody can write to it and its address stands for its content.
@@ -74,7 +75,7 @@ impl PartialEq for Subject {
     fn eq(&self, other: &Self) -> bool {
         let address = |subject: &Self| subject.map.as_ref().map(|sample| sample.as_ptr());
         self.normalized.to_bits() == other.normalized.to_bits()
-            && (self.anomalous, self.fresh) == (other.anomalous, other.fresh)
+            && (self.level, self.fresh) == (other.level, other.fresh)
             && self.regions == other.regions
             && address(self) == address(other)
             && self.place == other.place
@@ -113,7 +114,7 @@ impl Painter {
         let length = |length: u32| i32::try_from(length).unwrap_or(i32::MAX);
         let subject = Subject {
             normalized: meta.normalized,
-            anomalous: meta.anomalous,
+            level: meta.level(),
             fresh: meta.fresh,
             regions: meta.regions.clone(),
             map: meta.map.clone(),

@@ -1,7 +1,9 @@
 //! `adoverlay`: draws what adscore found onto the picture.
 //!
 //! A heat map over the places that look unusual, an outline where the map passes the threshold, a frame and a score
-//! around each region, and a badge with the verdict. Good parts stay the plain picture with a calm badge.
+//! around each region, and a badge with the verdict. Good parts stay the plain picture with a calm
+//! green badge. A frame in warn is drawn like a good one, but for the badge, which is amber and has an edge; on anomalous frames badge
+//! and edge are red.
 //!
 //! The drawing is handed on as a `GstVideoOverlayComposition` where downstream takes it, and blended here otherwise.
 //! Frames without a `GstAnomalyMeta` pass untouched.

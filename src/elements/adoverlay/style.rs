@@ -1,6 +1,7 @@
 //! Colours, sizes and shapes that the drawings share.
 
 use super::area::Area;
+use crate::methods::Level;
 use pango::prelude::*;
 use std::f64::consts::{FRAC_PI_2, PI};
 
@@ -11,9 +12,19 @@ pub(super) type Colour = [f64; 3];
 pub(super) const LIGHT: Colour = [1.0, 1.0, 1.0];
 /// Halos of lines and grounds of text.
 pub(super) const DARK: Colour = [0.055, 0.065, 0.085];
-/// Okabe and Ito's bluish green and vermillion, lightened for dark grounds: told apart by colour-blind people too.
-pub(super) const GOOD: Colour = [0.13, 0.78, 0.56];
-pub(super) const BAD: Colour = [0.98, 0.36, 0.22];
+/// Okabe and Ito's bluish green, orange and vermillion, lightened for dark grounds: told apart by colour-blind people too.
+const GOOD: Colour = [0.13, 0.78, 0.56];
+const UNUSUAL: Colour = [1.0, 0.76, 0.16];
+const BAD: Colour = [0.98, 0.36, 0.22];
+
+/// The colour of a level.
+pub(super) fn colour_of(level: Level) -> Colour {
+    match level {
+        Level::Normal => GOOD,
+        Level::Warn => UNUSUAL,
+        Level::Reject => BAD,
+    }
+}
 
 /// Families that are asked for in turn; the last is fontconfig's own fallback.
 const FAMILIES: &str = "Inter,Noto Sans,DejaVu Sans,Sans";
