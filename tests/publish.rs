@@ -58,14 +58,33 @@ fn a_message_says_what_the_frame_carries_and_the_frame_passes_untouched() {
     message["event"].as_object_mut().unwrap().remove("start_time");
     let expected = json!({
         "camera": "line-1", "frame": 0, "running_time": 300_000_000, "stream_time": 300_000_000, "pts": 300_000_000,
-        "width": WIDTH, "height": HEIGHT, "state": "enter", "anomalous": true, "fresh": true,
-        "score": 15.0, "normalized": 0.75, "threshold": 10.0, "model": "bottle", "method": "cpr",
+        "width": WIDTH, "height": HEIGHT, "state": "enter", "anomalous": true, "level": "reject",
+        "fresh": true, "score": 15.0, "normalized": 0.75, "threshold": 10.0, "warn": 6.0, "model": "bottle", "method": "cpr",
         "regions": [{"x": 1, "y": 2, "width": 3, "height": 4, "score": 0.75, "area": 9.5}],
         "event": {"id": 1, "start_stream_time": 300_000_000, "start_frame": 0, "frames": 1,
             "peak_score": 15.0, "peak_normalized": 0.75, "peak_frame": 0},
     });
     assert_eq!(message, expected);
     assert_eq!(counts(&line), (1, 0));
+}
+
+#[test]
+fn a_message_tells_the_level_and_only_what_is_rejected_is_an_event() {
+    let (_folder, path) = file("results.jsonl");
+    let line = publishing(&to(&path));
+    let unknown = gstanomaly::meta::AnomalyMeta { warn: None, ..result(false, 7.0) };
+    for (number, result) in
+        (0..).zip([result(false, 4.0), result(false, 7.0), result(true, 12.0), result(false, 6.0), unknown])
+    {
+        line.push(judged(number, &result));
+    }
+    line.drain();
+    let messages = read(&path);
+    let told = |key: &str| messages.iter().map(|message| message[key].clone()).collect::<Vec<_>>();
+    assert_eq!(told("level"), ["normal", "warn", "reject", "warn", "normal"]);
+    assert_eq!(told("state"), ["update", "update", "enter", "leave", "update"]);
+    assert_eq!(told("warn"), [json!(6.0), json!(6.0), json!(6.0), json!(6.0), Value::Null]);
+    assert_eq!((&messages[3]["event"]["frames"], &messages[4]["event"]), (&json!(1), &Value::Null));
 }
 
 #[test]

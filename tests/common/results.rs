@@ -16,13 +16,14 @@ pub fn info() -> gst_video::VideoInfo {
     pipeline::info(gst_video::VideoFormat::Gray8, WIDTH, HEIGHT)
 }
 
-/// The result of a frame; the score of an anomalous one is above the threshold of 10.
+/// The result of a frame; the score of an anomalous one is above the threshold of 10, and from 6 on others are in warn.
 pub fn result(anomalous: bool, score: f64) -> AnomalyMeta {
     let region = RegionInfo { x: 1, y: 2, width: 3, height: 4, score: 0.75, area: 9.5 };
     AnomalyMeta {
         score,
         normalized: (score / 20.0).clamp(0.0, 1.0),
         threshold: 10.0,
+        warn: Some(6.0),
         anomalous,
         fresh: true,
         model: "bottle".into(),

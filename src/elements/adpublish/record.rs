@@ -3,6 +3,7 @@
 use super::events::{Event, State};
 use super::queue::Message;
 use crate::meta::RegionInfo;
+use crate::methods::Level;
 use serde::Serialize;
 
 /// A message before it is JSON. Times but `time` are nanoseconds; sizes and places are pixels of the frame.
@@ -22,10 +23,12 @@ pub(super) struct Record {
     pub(super) height: u32,
     pub(super) state: State,
     pub(super) anomalous: bool,
+    pub(super) level: Level,
     pub(super) fresh: bool,
     pub(super) score: f64,
     pub(super) normalized: f64,
     pub(super) threshold: f64,
+    pub(super) warn: Option<f64>,
     pub(super) model: String,
     pub(super) method: String,
     pub(super) regions: Vec<RegionInfo>,
