@@ -37,7 +37,15 @@ fn fit_and_eval() {
     assert_eq!(manifest["training"]["date"], "2023-11-14");
 
     let table = shop.succeeds("eval --model cloth.bundle --data cloth --json eval.json --report report.html");
-    for line in ["4 good, 4 defective", "image AUROC", "pixel AP", "PRO (30 %)", "0 of 4 defective"] {
+    for line in [
+        "4 good, 4 defective",
+        "image AUROC",
+        "pixel AP",
+        "PRO (30 %)",
+        "0 of 4 defective",
+        "warn level ",
+        "defects by level  0 normal, 0 in warn, 4 rejected",
+    ] {
         assert!(table.stdout.contains(line), "no '{line}' in {}", table.stdout);
     }
     let result = read_json(&shop.path("eval.json"));
@@ -48,9 +56,14 @@ fn fit_and_eval() {
     assert!(result["pixel_auroc"].as_f64().unwrap() > 0.9, "{result:#}");
     assert_eq!(result["miss_rate"], 0.0);
     assert_eq!(result["threshold"], manifest["calibration"]["threshold"]);
+    assert_eq!(result["warn"], manifest["calibration"]["warn"]);
+    assert!(manifest["calibration"]["warn"].as_f64() <= manifest["calibration"]["threshold"].as_f64());
+    let shares = serde_json::json!({"warn": 0.05, "reject": 0.005});
+    assert_eq!(manifest["calibration"]["false_alarms"], shares);
 
     let report = std::fs::read_to_string(shop.path("report.html")).unwrap();
     assert!(report.contains("test/spot/000.png") && report.contains("data:image/jpeg;base64,"));
+    assert!(report.contains("<dt>Warn level</dt>") && report.contains("of them in warn"));
 }
 
 #[test]
@@ -86,12 +99,23 @@ fn check_schema(result: &Value) {
     }
     let images = result["per_image"].as_array().unwrap();
     assert_eq!(images.len(), 8);
+    for (kind, defective) in [("good", false), ("defective", true)] {
+        for level in ["normal", "warn", "reject"] {
+            let those = images
+                .iter()
+                .filter(|image| (image["label"] != "good") == defective && image["level"] == level);
+            assert_eq!(result["levels"][kind][level], those.count(), "{kind} {level}");
+        }
+    }
     for image in images {
         assert!(image["path"].as_str().unwrap().starts_with("test/"));
         assert!(image["label"] == "good" || image["label"] == "spot");
         assert!(image["score"].is_number() && unit(&image["normalized"]));
         let anomalous = image["score"].as_f64().unwrap() >= result["threshold"].as_f64().unwrap();
         assert_eq!(anomalous, image["normalized"].as_f64().unwrap() >= 0.5);
+        assert_eq!(anomalous, image["level"] == "reject");
+        let warn = result["warn"].as_f64().unwrap();
+        assert_eq!(!anomalous && image["score"].as_f64().unwrap() >= warn, image["level"] == "warn");
     }
 }
 
@@ -183,6 +207,8 @@ fn info_describes_and_verifies() {
         "12 images of good",
         "neighbours = 10",
         "as in the",
+        "warn level ",
+        "set so that     of good parts, about 0.5 % are to be rejected and 5 % to reach the warn level",
     ] {
         assert!(text.contains(part), "no '{part}' in {text}");
     }
@@ -230,6 +256,42 @@ fn calibrate_moves_the_threshold_and_nothing_else() {
         .says(&["cannot be normal and defective at once"]);
     shop.refuses("calibrate --model b --normal cloth/test/good --false-alarms 1.5")
         .says(&["between 0 and 1"]);
+    shop.refuses("calibrate --model b --normal cloth/test/good --warn 0").says(&["between 0 and 1"]);
+    shop.fails("calibrate --model b --normal cloth/test/good --warn 0.001")
+        .says(&["--warn 0.001 is less than --false-alarms 0.005"]);
+}
+
+#[test]
+fn calibrate_sets_both_levels() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    let fitted = shop.succeeds("fit --data cloth --out b --size 64x64").stdout;
+    assert!(
+        fitted.contains("\nwarn level ") && fitted.contains("about 0.5 % are to be rejected"),
+        "{fitted}"
+    );
+    let command = "calibrate --model b --normal cloth/test/good --defects cloth/test/spot";
+    let result = shop.succeeds(&format!("{command} --false-alarms 0.01 --warn 0.3 --json")).json();
+    let calibration = &result["calibration"];
+    assert_eq!(calibration["false_alarms"], serde_json::json!({"warn": 0.3, "reject": 0.01}));
+    assert_eq!((&result["warn"], &result["threshold"]), (&calibration["warn"], &calibration["threshold"]));
+    assert!(result["warn_before"].is_number() && result["warn"].as_f64() < result["threshold"].as_f64());
+    // Of four images one is over the quantile of 70 %: and none is rejected.
+    assert_eq!(result["levels"]["normal"], serde_json::json!({"normal": 3, "warn": 1, "reject": 0}));
+    assert_eq!(result["levels"]["defective"], serde_json::json!({"normal": 0, "warn": 0, "reject": 4}));
+    let text = shop.succeeds(command).stdout;
+    for part in [
+        "warn level ",
+        ", was ",
+        "about 0.5 % are to be rejected and 5 % to reach the warn level",
+        "\nnormal images: 4 normal, 0 in warn, 0 rejected\ndefective images: 0 normal, 0 in warn, 4 rejected",
+    ] {
+        assert!(text.contains(part), "no '{part}' in {text}");
+    }
+    // Who lets more good parts be rejected than the usual share in warn has not to say both.
+    shop.succeeds(&format!("{command} --false-alarms 0.2"));
+    let shares = serde_json::json!({"warn": 0.2, "reject": 0.2});
+    assert_eq!(shop.manifest("b")["calibration"]["false_alarms"], shares);
 }
 
 #[test]

@@ -4,15 +4,18 @@
 pub mod calibration;
 mod components;
 mod decisions;
+mod levels;
 mod metrics;
 mod pixels;
 mod report;
 
 pub use components::label_components;
 pub use decisions::{Confusion, Rate};
+pub use levels::LevelCounts;
 pub use metrics::{MetricError, MetricParams, OperatingPoint, RankingMetrics, image_metrics};
 pub use pixels::{OverlapPoint, PixelMetrics, PixelSamples, pixel_metrics};
 pub use report::{
     ComparedMethod, Comparison, Example, ExampleResult, LearningPoint, MethodFigures, ModelFacts, Outcome,
-    PixelFigures, Report, ReportError, ReportImage, ReportParams, Timing, UNFINISHED, write_atomically,
+    PixelFigures, Report, ReportError, ReportImage, ReportParams, Timing, UNFINISHED, WarnLevel,
+    write_atomically,
 };

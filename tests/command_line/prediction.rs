@@ -26,6 +26,12 @@ fn images_have_the_scores_of_eval() {
         assert_eq!(anomalous, one["score"].as_f64() >= one["threshold"].as_f64());
         assert!(anomalous || other["label"] == "good", "{one}");
         assert_eq!(anomalous, !one["regions"].as_array().unwrap().is_empty());
+        let level = match (anomalous, one["score"].as_f64() >= one["warn"].as_f64()) {
+            (true, _) => "reject",
+            (false, true) => "warn",
+            (false, false) => "normal",
+        };
+        assert_eq!((&one["level"], &other["level"]), (&level.into(), &level.into()));
         let overlay = image::open(shop.path(one["overlay"].as_str().unwrap())).unwrap();
         assert_eq!((overlay.width(), overlay.height()), (64, 64));
     }
@@ -37,6 +43,8 @@ fn images_have_the_scores_of_eval() {
     for line in fields {
         let normalized: f64 = line[2].parse().unwrap();
         assert_eq!(line[3], if normalized >= 0.5 { "anomalous" } else { "normal" });
+        assert_eq!(line[4] == "reject", line[3] == "anomalous");
+        assert!(["normal", "warn", "reject"].contains(&line[4]) && line.len() == 5, "{line:?}");
     }
 }
 

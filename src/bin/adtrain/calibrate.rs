@@ -3,13 +3,15 @@
 use crate::arguments::Hardware;
 use crate::console::{self, Console};
 use crate::interrupt;
+use crate::levels;
 use gstanomaly::bundle::{Bundle, Calibration, Exclusive, FalseAlarms, LearnedImages, save_manifest};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::list_images;
+use gstanomaly::evaluate::LevelCounts;
 use gstanomaly::evaluate::calibration::{self, FALSE_ALARMS, FEW, Scores};
 use gstanomaly::frame::load_picture;
-use gstanomaly::methods::Anomaly;
 use gstanomaly::methods::fitting::{Progress, unknown};
+use gstanomaly::methods::{Anomaly, Level};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -50,10 +52,12 @@ const EXAMPLES: &str = "\
 Examples:
   adtrain calibrate --model bottle.bundle --normal last_week/good
   adtrain calibrate --model bottle.bundle --normal good --defects scratched --defects dented --false-alarms 0.001
+  adtrain calibrate --model bottle.bundle --normal good --false-alarms 0.005 --warn 0.02
 
-Only the threshold and the scale of the scores change. With hundreds of good parts the threshold is what the share of false alarms \
+Only the threshold, the warn level and the scale of the scores change. With hundreds of good parts the threshold is what the share of false alarms \
 asks for; with fewer it is guessed from how much they differ, and 20 are few. Defects that score above all good parts put it midway \
-between them. A pipeline that plays the bundle takes the change up if its 'follow' is true, others when they open it again.";
+between them. From the warn level to the threshold a part is in warn: it passes, but few good parts are like that. Defects do not move \
+that level, unless they lie below it. A pipeline that plays the bundle takes the change up if its 'follow' is true, others when they open it again.";
 
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
@@ -179,27 +183,38 @@ fn each(
 fn describe(before: &Calibration, after: &Calibration, scores: &Scores, as_json: bool) -> String {
     let over = |scores: &[f64]| scores.iter().filter(|&&score| score >= after.threshold).count();
     let (alarms, found) = (over(&scores.normal), over(&scores.defective));
+    let counts = |scores: &[f64]| {
+        LevelCounts::count(scores.iter().map(|&score| Level::of(score >= after.threshold, score, after.warn)))
+    };
+    let (normal, defective) = (counts(&scores.normal), counts(&scores.defective));
     if as_json {
         let result = json!({
             "threshold": after.threshold,
             "threshold_before": before.threshold,
+            "warn": after.warn,
+            "warn_before": before.warn,
             "normal": scores.normal.len(),
             "false_alarms": alarms,
             "defective": scores.defective.len(),
             "found": found,
+            "levels": {"normal": normal, "defective": defective},
             "calibration": after,
         });
         return format!("{result:#}");
     }
     let mut text = format!(
-        "threshold {:.4}, was {:.4}: {}\n{alarms} of {} normal images are over it",
-        after.threshold,
-        before.threshold,
-        after.obtained,
+        "{}\n{alarms} of {} normal images are over it",
+        levels::threshold(after, Some(before)),
         scores.normal.len(),
     );
     if !scores.defective.is_empty() {
         text += &format!(", {found} of {} defective ones", scores.defective.len());
+    }
+    if let Some(warn) = levels::warn(after, Some(before)) {
+        text += &format!("\n{warn}\nnormal images: {normal}");
+        if !scores.defective.is_empty() {
+            text += &format!("\ndefective images: {defective}");
+        }
     }
     text
 }

@@ -9,7 +9,9 @@ use crate::arguments::{self, Hardware};
 use crate::console::{self, Console};
 use anyhow::Context;
 use gstanomaly::cascade::Cascade;
-use gstanomaly::evaluate::{Confusion, MetricParams, PixelMetrics, RankingMetrics, image_metrics};
+use gstanomaly::evaluate::{
+    Confusion, LevelCounts, MetricParams, PixelMetrics, RankingMetrics, image_metrics,
+};
 use judge::{Judged, JudgedImage};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -102,12 +104,18 @@ pub fn measure(mut judged: Judged, data: &Path) -> anyhow::Result<Evaluation> {
         None => Err("no defective test image has a mask in ground_truth".into()),
         Some(samples) => Ok(samples.finish(&params).context("pixel metrics")?),
     };
-    let decision = |image: &JudgedImage| (image.is_defective, image.is_anomalous);
+    let decision = |image: &JudgedImage| (image.is_defective, image.is_anomalous());
     let confusion = Confusion::count(judged.images.iter().map(decision));
     Ok(Evaluation { judged, images, pixels, confusion })
 }
 
 impl Evaluation {
+    /// Good images (false) or defective ones (true), counted by level.
+    pub fn levels(&self, defective: bool) -> LevelCounts {
+        let those = self.judged.images.iter().filter(|image| image.is_defective == defective);
+        LevelCounts::count(those.map(|image| image.level))
+    }
+
     /// The result for machines.
     pub fn to_json(&self, cascade: &Cascade) -> Value {
         let images = &self.judged.images;
@@ -127,6 +135,8 @@ impl Evaluation {
             "pixel_ap": pixels.map(|metrics| metrics.ranking.average_precision),
             "pro30": pixels.map(|metrics| metrics.pro),
             "threshold": cascade.bundle().manifest().calibration.threshold,
+            "warn": cascade.bundle().manifest().calibration.warn,
+            "levels": {"good": self.levels(false), "defective": self.levels(true)},
             "false_alarm_rate": self.confusion.false_alarm_rate().value(),
             "miss_rate": self.confusion.miss_rate().value(),
             "ms": {
@@ -138,6 +148,7 @@ impl Evaluation {
             "skipped": self.judged.skipped.iter().map(|(path, reason)| json!({"path": path, "reason": reason})).collect::<Vec<_>>(),
             "per_image": images.iter().map(|image| json!({
                 "path": image.path, "label": image.label, "score": image.score, "normalized": image.normalized,
+                "level": image.level,
             })).collect::<Vec<_>>(),
         });
         if let Err(reason) = &self.pixels {

@@ -6,6 +6,7 @@ use crate::arguments::{
 use crate::console::{self, Console};
 use crate::date;
 use crate::learning::{self, LearningArguments, Settings};
+use crate::levels;
 use gstanomaly::bundle::Manifest;
 use gstanomaly::methods::fitting::{FitOptions, InputSize};
 use gstanomaly::network::backbone::Backbone;
@@ -186,14 +187,13 @@ fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
     };
     format!(
         "{}: {} with {} at {}x{}{foreground}, learned from {}{left_out} in {seconds:.0} s\n\
-         threshold {:.4}: {}",
+         {}",
         out.display(),
         manifest.method,
         manifest.backbone.title(),
         manifest.input.width,
         manifest.input.height,
         console::images(training.images),
-        manifest.calibration.threshold,
-        manifest.calibration.obtained,
+        levels::describe(&manifest.calibration, None),
     )
 }

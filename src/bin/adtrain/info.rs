@@ -1,6 +1,7 @@
 //! `adtrain info`.
 
 use crate::console;
+use crate::levels;
 use gstanomaly::bundle::{Bundle, Manifest};
 use gstanomaly::methods::cpr;
 use serde_json::Value;
@@ -90,6 +91,15 @@ fn describe(manifest: &Manifest) -> String {
     }
     line("fitted", format!("{}, version {}, seed {}", training.date, training.version, training.seed));
     line("threshold", format!("{:.4}", calibration.threshold));
+    match calibration.warn {
+        Some(warn) => line("warn level", format!("{warn:.4}")),
+        None => {
+            line("warn level", "none, an older version made this bundle; 'adtrain calibrate' sets one".into())
+        }
+    }
+    if let Some(promise) = levels::promise(calibration) {
+        line("set so that", promise);
+    }
     line("scale", format!("0 is {:.4}, 1 is {:.4}", calibration.min, calibration.max));
     line("calibration", calibration.obtained.clone());
     for (number, text) in parameters("", &manifest.params).into_iter().enumerate() {

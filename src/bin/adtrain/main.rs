@@ -12,6 +12,7 @@ mod eval;
 mod fit;
 mod info;
 mod learning;
+mod levels;
 mod predict;
 mod synthesize;
 mod update;

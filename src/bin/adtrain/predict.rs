@@ -45,7 +45,8 @@ Examples:
   adtrain predict --model bottle.bundle --out heatmaps bottle/test
   adtrain predict --model bottle.bundle --json line.mp4 > frames.jsonl
 
-A line has the path, the score, the score from 0 to 1 (0.5 is the threshold) and the decision, separated by tabs; a frame \
+A line has the path, the score, the score from 0 to 1 (0.5 is the threshold), the decision and the level (normal, warn or reject), \
+separated by tabs; a frame \
 of a video is PATH#t=SECONDS. What cannot be read is reported and passed over, and the exit code is then 1.";
 
 /// Judges images and frames.

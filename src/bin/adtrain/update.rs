@@ -3,6 +3,7 @@
 use crate::arguments::{self, Hardware};
 use crate::console::{self, Console};
 use crate::date;
+use crate::levels;
 use gstanomaly::bundle::{self, Manifest};
 use gstanomaly::evaluate::calibration::GIVEN;
 use gstanomaly::methods::fitting::{Progress, UpdateOptions, Updated, update};
@@ -60,7 +61,8 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     if arguments.json {
         let result = json!({
             "bundle": arguments.model, "seconds": seconds, "images_added": added,
-            "images_before": before.training.images, "threshold_before": before.calibration.threshold, "manifest": after,
+            "images_before": before.training.images, "threshold_before": before.calibration.threshold,
+            "warn_before": before.calibration.warn, "manifest": after,
         });
         return console::print(&format!("{result:#}"));
     }
@@ -78,12 +80,10 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         _ => String::new(),
     };
     console::print(&format!(
-        "{}: {} images, {} before{rows}; in {seconds:.0} s\nthreshold {:.4}, was {:.4}: {}",
+        "{}: {} images, {} before{rows}; in {seconds:.0} s\n{}",
         arguments.model.display(),
         after.training.images,
         before.training.images,
-        after.calibration.threshold,
-        before.calibration.threshold,
-        after.calibration.obtained,
+        levels::describe(&after.calibration, Some(&before.calibration)),
     ))
 }

@@ -10,6 +10,7 @@ use super::ReportError;
 /// The colours of the page's style sheet.
 const GOOD: RGBColor = RGBColor(0x2f, 0x7f, 0x86);
 const DEFECTIVE: RGBColor = RGBColor(0xd9, 0x5d, 0x39);
+const AMBER: RGBColor = RGBColor(0xc9, 0x8a, 0x1b);
 const INK: RGBColor = RGBColor(0x5b, 0x67, 0x70);
 const GRID: RGBColor = RGBColor(0xe9, 0xec, 0xee);
 const AXIS: RGBColor = RGBColor(0xc3, 0xca, 0xcf);
@@ -69,8 +70,8 @@ pub(super) fn curves(figure: &CurveFigure) -> Result<String, ReportError> {
     })
 }
 
-/// Histogram of normalised scores, good and defective over each other, with the threshold at 0.5.
-pub(super) fn histogram(good: &[f32], defective: &[f32]) -> Result<String, ReportError> {
+/// Histogram of normalised scores, good and defective over each other, with the threshold at 0.5 and the warn level, if there is one.
+pub(super) fn histogram(good: &[f32], defective: &[f32], warn: Option<f32>) -> Result<String, ReportError> {
     let (good, defective) = (count(good), count(defective));
     let highest = good.iter().chain(&defective).copied().max().unwrap_or(0).max(4);
     draw(HISTOGRAM, (1.0, highest as f64 * 1.08), ("normalised score", "images"), |plot| {
@@ -85,7 +86,11 @@ pub(super) fn histogram(good: &[f32], defective: &[f32]) -> Result<String, Repor
                 },
             ))?;
         }
-        dashed(plot, [(0.5, 0.0), (0.5, highest as f64 * 1.08)], INK)
+        let mut line = |at: f64, colour| dashed(plot, [(at, 0.0), (at, highest as f64 * 1.08)], colour);
+        if let Some(warn) = warn {
+            line(warn.into(), AMBER)?;
+        }
+        line(0.5, INK)
     })
 }
 

@@ -12,6 +12,7 @@ use super::picture::Picture;
 use super::view::STYLE;
 use super::{Outcome, ReportError, ReportImage, ReportParams, Timing, write_atomically};
 use crate::evaluate::decisions::{Confusion, Rate};
+use crate::methods::Level;
 
 const OWN_STYLE: &str = include_str!("../../../templates/comparison.css");
 
@@ -387,7 +388,7 @@ impl ExampleResult {
     fn verdict(&self, example: &Example) -> (&'static str, &'static str, String) {
         let image = ReportImage {
             is_defective: example.is_defective,
-            is_anomalous: self.is_anomalous,
+            level: Level::of(self.is_anomalous, self.normalized.into(), None),
             normalized: self.normalized,
             ..Default::default()
         };

@@ -22,8 +22,10 @@ pub use comparison::{ComparedMethod, Comparison, Example, ExampleResult, MethodF
 pub use order::Outcome;
 
 use super::decisions::Confusion;
+use super::levels::LevelCounts;
 use super::metrics::RankingMetrics;
 use super::pixels::PixelMetrics;
+use crate::methods::Level;
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -129,8 +131,19 @@ pub struct ModelFacts {
     pub device: String,
     /// Images with a raw score of at least this much are called defective.
     pub threshold: f32,
+    /// Its warn level, if it has one.
+    pub warn: Option<WarnLevel>,
     /// More facts: name and value.
     pub others: Vec<(String, String)>,
+}
+
+/// From where on an image that is not called defective is in warn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WarnLevel {
+    /// Raw score.
+    pub score: f32,
+    /// The same in [0, 0.5].
+    pub normalized: f32,
 }
 
 /// Mean time of an image in milliseconds.
@@ -159,8 +172,8 @@ pub struct ReportImage {
     pub score: f32,
     /// Score in [0, 1]; 0.5 is the threshold.
     pub normalized: f32,
-    /// The decision.
-    pub is_anomalous: bool,
+    /// What it comes to: called defective where that is reject.
+    pub level: Level,
     /// The image, as the bytes of a PNG, JPEG or WebP file; empty where there is none.
     pub input: Vec<u8>,
     /// The image under its anomaly map, likewise.
@@ -169,10 +182,23 @@ pub struct ReportImage {
     pub mask: Option<Vec<u8>>,
 }
 
+impl ReportImage {
+    /// Whether it is called defective.
+    pub fn is_anomalous(&self) -> bool {
+        self.level == Level::Reject
+    }
+}
+
 impl Report {
+    /// Good images (false) or defective ones (true), counted by level.
+    pub fn levels(&self, defective: bool) -> LevelCounts {
+        let those = self.images.iter().filter(|image| image.is_defective == defective);
+        LevelCounts::count(those.map(|image| image.level))
+    }
+
     /// The decisions counted against the truth.
     pub fn confusion(&self) -> Confusion {
-        Confusion::count(self.images.iter().map(|image| (image.is_defective, image.is_anomalous)))
+        Confusion::count(self.images.iter().map(|image| (image.is_defective, image.is_anomalous())))
     }
 
     /// Writes the report to `path`; a failure leaves an older file as it was.

@@ -18,7 +18,7 @@ pub enum Outcome {
 impl Outcome {
     /// The outcome of `image`.
     pub fn of(image: &ReportImage, params: &ReportParams) -> Self {
-        match (image.is_defective, image.is_anomalous) {
+        match (image.is_defective, image.is_anomalous()) {
             (true, false) => Self::Missed,
             (false, true) => Self::FalseAlarm,
             _ if distance(image) <= params.borderline => Self::Borderline,
@@ -112,13 +112,14 @@ fn cost(image: &ReportImage) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::methods::Level;
 
     fn image(label: &str, normalized: f32, bytes: usize) -> ReportImage {
         ReportImage {
             label: label.into(),
             is_defective: label != "good",
             normalized,
-            is_anomalous: normalized >= 0.5,
+            level: Level::of(normalized >= 0.5, normalized.into(), None),
             input: vec![0; bytes],
             ..Default::default()
         }

@@ -25,7 +25,7 @@ fn entry(path: &str, label: &str, normalized: f32) -> ReportImage {
         is_defective: label != "good",
         score: 10.0 * normalized,
         normalized,
-        is_anomalous: normalized >= 0.5,
+        level: Level::of(normalized >= 0.5, normalized.into(), Some(0.4)),
         input: encode(RgbImage::new(2, 2)),
         overlay: encode(RgbImage::new(2, 2)),
         mask: None,
@@ -141,6 +141,30 @@ fn rates_are_those_of_the_decisions() {
 }
 
 #[test]
+fn levels_are_counted_where_there_is_a_warn_level() {
+    let mut report = small_report();
+    report.images.push(entry("test/good/9.png", "good", 0.45));
+    report.images.push(entry("test/scratch/9.png", "scratch", 0.42));
+    let plain = render(&report, &ReportParams::default());
+    assert!(
+        plain.contains("called defective</th>") && !plain.contains("in warn"),
+        "no warn level, no word of it"
+    );
+    report.model.warn = Some(WarnLevel { score: 4.0, normalized: 0.4 });
+    assert_eq!(report.levels(false), LevelCounts { normal: 1, warn: 1, reject: 1 });
+    let defective = report.levels(true);
+    assert_eq!((defective.reject, defective.warn + defective.normal), (2, 2));
+    assert!(defective.warn >= 1);
+    let page = render(&report, &ReportParams::default());
+    assert_well_formed(&page);
+    assert!(page.contains("<dt>Warn level</dt><dd>4.00</dd>"), "its score is among the facts");
+    assert!(
+        page.contains(">warn</th>") && page.contains(&format!("<b>{}</b> of them in warn", defective.warn))
+    );
+    assert!(page.contains("<td class=\"warn\">1</td>"));
+}
+
+#[test]
 fn a_report_without_images_or_of_one_class_is_still_a_page() {
     assert_well_formed(&render(&Report::default(), &ReportParams::default()));
     let mut report = small_report();
@@ -208,7 +232,7 @@ fn sample() -> Report {
                 is_defective: label != "good",
                 score: 31.4 * normalized + 2.0,
                 normalized,
-                is_anomalous: normalized >= 0.5,
+                level: Level::of(normalized >= 0.5, normalized.into(), Some(0.4)),
                 input: encode(input),
                 overlay: encode(overlay),
                 mask,
@@ -231,6 +255,7 @@ fn sample() -> Report {
             date: "2026-03-13".into(),
             device: "cpu, 8 threads".into(),
             threshold: 17.7,
+            warn: Some(WarnLevel { score: 14.56, normalized: 0.4 }),
             others: vec![("Seed".into(), "0".into())],
         },
         image_metrics: Some(image_metrics(&labels, &scores, &params).unwrap()),

@@ -13,6 +13,7 @@ use super::order::{self, Outcome};
 use super::picture::Picture;
 use super::{LearningPoint, Report, ReportError, ReportImage, ReportParams};
 use crate::evaluate::decisions::{Confusion, Rate};
+use crate::evaluate::levels::LevelCounts;
 use crate::evaluate::metrics::{MetricParams, image_metrics};
 
 const SCRIPT: &str = include_str!("../../../templates/report.js");
@@ -28,6 +29,8 @@ pub(super) struct Page<'a> {
     script: &'static str,
     script_hash: String,
     confusion: Confusion,
+    /// Of good and of defective images; none where the model has no warn level.
+    levels: Option<(LevelCounts, LevelCounts)>,
     found: RateView,
     false_alarms: RateView,
     metrics: Vec<MetricView>,
@@ -122,11 +125,16 @@ impl<'a> Page<'a> {
             script: SCRIPT,
             script_hash: base64::Engine::encode(&STANDARD, Sha256::digest(SCRIPT)),
             confusion,
+            levels: report.model.warn.map(|_| (report.levels(false), report.levels(true))),
             found: RateView::new(confusion.recall()),
             false_alarms: RateView::new(confusion.false_alarm_rate()),
             metrics: metric_views(report),
             figures: figures(report, &confusion)?,
-            histogram: charts::histogram(&normalized_of(report, false), &normalized_of(report, true))?,
+            histogram: charts::histogram(
+                &normalized_of(report, false),
+                &normalized_of(report, true),
+                report.model.warn.map(|warn| warn.normalized),
+            )?,
             timing: timing_parts(report),
             alternatives: alternatives(report, confusion),
             classes: class_views(report),
@@ -150,6 +158,10 @@ impl<'a> Page<'a> {
 
     fn threshold(&self) -> String {
         significant(self.report.model.threshold)
+    }
+
+    fn warn_level(&self) -> Option<String> {
+        self.report.model.warn.map(|warn| significant(warn.score))
     }
 
     fn per_second(&self) -> Option<String> {
@@ -343,7 +355,7 @@ fn class_views(report: &Report) -> Vec<ClassView> {
 
 fn class_view(name: &str, is_defective: bool, images: &[&ReportImage], good: &[f32]) -> ClassView {
     let scores: Vec<f32> = images.iter().map(|image| image.score).collect();
-    let wrong = images.iter().filter(|image| image.is_anomalous != is_defective).count();
+    let wrong = images.iter().filter(|image| image.is_anomalous() != is_defective).count();
     let right = Rate { events: images.len() - wrong, trials: images.len() };
     let extreme = |score: Option<f32>| score.map_or_else(String::new, significant);
     let auroc = || {

@@ -9,8 +9,8 @@ use gstanomaly::cascade::{Cascade, StepTimes};
 use gstanomaly::dataset::{TestImage, load_mask, test_images};
 use gstanomaly::evaluate::{PixelSamples, Timing};
 use gstanomaly::frame::load_picture;
-use gstanomaly::methods::Anomaly;
 use gstanomaly::methods::fitting::Progress;
+use gstanomaly::methods::{Anomaly, Level};
 use ndarray::{ArrayView2, s};
 use std::collections::HashMap;
 use std::path::Path;
@@ -38,9 +38,16 @@ pub struct JudgedImage {
     pub is_defective: bool,
     pub score: f64,
     pub normalized: f64,
-    pub is_anomalous: bool,
+    pub level: Level,
     /// Only where a report was asked for.
     pub pictures: Option<Pictures>,
+}
+
+impl JudgedImage {
+    /// Whether it is called defective.
+    pub fn is_anomalous(&self) -> bool {
+        self.level == Level::Reject
+    }
 }
 
 /// How to judge.
@@ -105,7 +112,7 @@ pub fn judge(
             is_defective: test.is_defective(),
             score: anomaly.score,
             normalized: anomaly.normalized(),
-            is_anomalous: anomaly.anomalous,
+            level: anomaly.level(),
             pictures,
         });
         console.advance();

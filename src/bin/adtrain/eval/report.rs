@@ -6,7 +6,7 @@ use crate::common::pictures::{jpeg, reduce};
 use crate::overlay;
 use gstanomaly::bundle::Manifest;
 use gstanomaly::cascade::Cascade;
-use gstanomaly::evaluate::{LearningPoint, ModelFacts, Report, ReportImage, ReportParams};
+use gstanomaly::evaluate::{LearningPoint, ModelFacts, Report, ReportImage, ReportParams, WarnLevel};
 use gstanomaly::frame::Picture;
 use gstanomaly::methods::Anomaly;
 use image::imageops::{self, FilterType};
@@ -100,6 +100,10 @@ fn model_facts(manifest: &Manifest, cascade: &Cascade) -> ModelFacts {
         date: manifest.training.date.clone(),
         device: cascade.device().name().into(),
         threshold: manifest.calibration.threshold as f32,
+        warn: manifest.calibration.warn.map(|warn| WarnLevel {
+            score: warn as f32,
+            normalized: manifest.calibration.score().normalise(warn) as f32,
+        }),
         others: others
             .into_iter()
             .chain(learned)
@@ -117,7 +121,7 @@ fn report_image(image: &mut JudgedImage) -> ReportImage {
         is_defective: image.is_defective,
         score: image.score as f32,
         normalized: image.normalized as f32,
-        is_anomalous: image.is_anomalous,
+        level: image.level,
         input: pictures.input,
         overlay: pictures.overlay,
         mask: pictures.mask,

@@ -29,9 +29,17 @@ pub fn render(evaluation: &Evaluation, cascade: &Cascade) -> String {
         }
         Err(reason) => line("pixel metrics", format!("none: {reason}")),
     }
-    line("threshold", format!("{:.4}", cascade.bundle().manifest().calibration.threshold));
+    let calibration = &cascade.bundle().manifest().calibration;
+    line("threshold", format!("{:.4}", calibration.threshold));
+    if let Some(warn) = calibration.warn {
+        line("warn level", format!("{warn:.4}"));
+    }
     line("false alarms", rate(confusion.false_alarm_rate(), "good"));
     line("missed", rate(confusion.miss_rate(), "defective"));
+    if calibration.warn.is_some() {
+        line("good by level", evaluation.levels(false).to_string());
+        line("defects by level", evaluation.levels(true).to_string());
+    }
     let times = &judged.times;
     line(
         "time per image",

@@ -34,7 +34,8 @@ impl Result<'_> {
         };
         let decision = if self.anomaly.anomalous { "anomalous" } else { "normal" };
         let (score, normalized) = (self.anomaly.score, self.anomaly.normalized());
-        format!("{}{place}\t{score:.4}\t{normalized:.4}\t{decision}", self.path.display())
+        let level = self.anomaly.level().name();
+        format!("{}{place}\t{score:.4}\t{normalized:.4}\t{decision}\t{level}", self.path.display())
     }
 
     fn to_json(&self) -> Value {
@@ -47,7 +48,9 @@ impl Result<'_> {
             "score": self.anomaly.score,
             "normalized": self.anomaly.normalized(),
             "threshold": self.anomaly.range.threshold,
+            "warn": self.anomaly.warn,
             "anomalous": self.anomaly.anomalous,
+            "level": self.anomaly.level(),
             "regions": regions,
         });
         if let Some((number, time)) = self.frame {
