@@ -29,10 +29,8 @@ fn every_event_is_found_and_none_on_good_parts() {
     let run = line.succeeds(&format!("--model b --out found {}", line.video));
     let events = line.events("found");
     check_events(&events, &line.damaged);
-    assert_eq!(
-        run.stdout,
-        format!("{} events in 0:02:00.0 of 1 video\nfound/index.html\n", line.damaged.len())
-    );
+    let told = format!("{} events in 0:02:00.0 of 1 video", line.damaged.len());
+    assert!(run.stdout.starts_with(&told) && run.stdout.ends_with("\nfound/index.html\n"), "{}", run.stdout);
 
     let page = std::fs::read_to_string(line.path("found/index.html")).unwrap();
     assert_eq!(page.matches("data:image/jpeg;base64,").count(), 2 * events.len());
@@ -47,7 +45,7 @@ fn every_event_is_found_and_none_on_good_parts() {
         }
     }
     let videos = std::fs::read_to_string(line.path("found/videos.csv")).unwrap();
-    assert!(videos.contains(&format!("{},120.000,240,240,{},\n", line.video, events.len())), "{videos}");
+    assert!(videos.contains(&format!("{},120.000,240,240,{},,", line.video, events.len())), "{videos}");
 
     // Nothing is left to do, and the result stays as it is.
     let before = line.results("found");

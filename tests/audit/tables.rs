@@ -1,6 +1,6 @@
 //! The Parquet files, read by the reader of the same crate; tests/cluster.rs reads them with pyarrow.
 
-use crate::line::line;
+use crate::line::{check_events, json_lines, line};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Row, RowAccessor};
 use std::fs::File;
@@ -47,5 +47,44 @@ fn parquet_and_csv_say_the_same() {
         let inside = events.iter().any(|event| (event.start..event.end).contains(&(time + 1e-4)));
         assert_eq!(row.get_bool(5).unwrap(), inside, "{row}");
         assert_eq!(row.get_double(4).unwrap() >= 0.5, inside, "{row}");
+        assert_eq!(row.get_string(6).unwrap() == "reject", inside, "{row}");
     }
+}
+
+#[test]
+fn frames_in_warn_are_counted_and_make_no_event() {
+    let line = line();
+    let levels = |folder: &str| -> [usize; 3] {
+        let rows = rows(&line.path(&format!("{folder}/frames.parquet")));
+        ["normal", "warn", "reject"]
+            .map(|level| rows.iter().filter(|row| row.get_string(6).unwrap() == level).count())
+    };
+    // Every frame that is not anomalous has a score above that.
+    let run = line.succeeds(&format!("--model b --out all {} --warn -1 --json", line.video));
+    let [normal, warn, reject] = levels("all");
+    assert!(normal == 0 && reject > 0 && warn + reject == 240, "{normal} {warn} {reject}");
+    let told = json_lines(&run.stdout);
+    for kind in ["video", "done"] {
+        let line = told.iter().find(|line| line["type"] == kind).unwrap();
+        assert_eq!(line["warn_frames"], warn, "{line}");
+    }
+    check_events(&line.events("all"), &line.damaged);
+    let videos = std::fs::read_to_string(line.path("all/videos.csv")).unwrap();
+    assert!(videos.starts_with("video,seconds,frames,inspected,events,problem,warn_frames\n"), "{videos}");
+    assert!(videos.ends_with(&format!(",{},,{warn}\n", line.damaged.len())), "{videos}");
+    let page = std::fs::read_to_string(line.path("all/index.html")).unwrap();
+    for part in [
+        format!("<dt>Frames in warn</dt><dd>{warn}</dd>"),
+        format!("{warn} frames in warn</p>"),
+        "warn level".into(),
+    ] {
+        assert!(page.contains(&part), "no '{part}'");
+    }
+    line.fails(&format!("--model b --out all {}", line.video))
+        .says(&["other settings", "--warn was -1 and is now of the bundle"]);
+
+    // Where it is never reached, nothing is said of it at the end.
+    let run = line.succeeds(&format!("--model b --out none {} --warn 1e9", line.video));
+    assert_eq!(levels("none"), [warn, 0, reject]);
+    assert!(!run.stdout.contains("warn"), "{}", run.stdout);
 }

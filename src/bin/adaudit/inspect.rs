@@ -14,7 +14,7 @@ use crate::stills::{self, Peak};
 use crate::time::Length;
 use gstanomaly::Error;
 use gstanomaly::dataset::{VideoFrame, VideoFrames};
-use gstanomaly::methods::Anomaly;
+use gstanomaly::methods::{Anomaly, Level};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -269,8 +269,9 @@ impl<'a> Audit<'a> {
             time,
             score: anomaly.score,
             normalized: anomaly.normalized(),
-            anomalous: anomaly.anomalous,
+            level: anomaly.level(),
         })?;
+        self.state.warn_frames += u64::from(anomaly.level() == Level::Warn);
         self.state.inspected += 1;
         let change = self.state.tracker.update(mark, &anomaly, self.rules.hold);
         if change == Change::Peak {

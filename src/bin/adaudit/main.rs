@@ -32,7 +32,7 @@ use jobs::Plan;
 use progress::{Board, Style};
 use results::Totals;
 use serde_json::json;
-use settings::{Folder, Settings};
+use settings::{Folder, Levels, Settings};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,10 @@ struct Arguments {
     /// Frames with at least this score are anomalous [default: the bundle's threshold]
     #[arg(long, value_name = "SCORE", value_parser = finite, allow_negative_numbers = true)]
     threshold: Option<f64>,
+    /// Frames with at least this score are in warn where they are not anomalous; never more than the threshold [default: the bundle's warn
+    /// level, which moves in proportion with --threshold]
+    #[arg(long, value_name = "SCORE", value_parser = finite, allow_negative_numbers = true)]
+    warn: Option<f64>,
     /// Regions of fewer pixels of the frame do not count, nor do frames without one that counts
     #[arg(long, default_value_t = 0.0, value_name = "PIXELS", value_parser = area, allow_negative_numbers = true)]
     min_area: f64,
@@ -96,7 +100,7 @@ Examples:
   adaudit --model bottle.bundle --out monday --every 5 --hold 2 --jobs 4 cam1.mkv cam2.mp4
   xdg-open monday/index.html
 
-DIR gets index.html (all there is to see), events.csv and events.parquet, frames.parquet (the score of every inspected frame), \
+DIR gets index.html (all there is to see), events.csv and events.parquet, frames.parquet (score and level of every inspected frame), \
 videos.csv, and two stills of each event. After a kill or Ctrl-C the same command goes on; other settings need another DIR. A \
 damaged video is reported, and what could be read of it counts.
 
@@ -139,7 +143,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     arguments.hardware.prepare()?;
     let bundle = open_shared(&arguments.model)?;
     let (settings, options) = settings(arguments, &bundle)?;
-    let threshold = options.threshold.unwrap_or(bundle.manifest().calibration.threshold);
+    let (range, warn) = options.scale(&bundle.manifest().calibration);
+    let levels = Levels { range, warn };
     let (mut sources, errors) = sources::find(&arguments.videos);
     if sources.is_empty() && !arguments.videos.is_empty() {
         complain(&errors);
@@ -170,7 +175,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let outcomes = plan.run(&sources, &folder.videos(), &board);
     board.finish();
-    conclude(arguments, &folder, &settings, threshold, &board, &outcomes?, errors.len())
+    conclude(arguments, &folder, &settings, levels, &board, &outcomes?, errors.len())
 }
 
 fn settings(arguments: &Arguments, bundle: &Bundle) -> anyhow::Result<(Settings, ScoreOptions)> {
@@ -182,12 +187,14 @@ fn settings(arguments: &Arguments, bundle: &Bundle) -> anyhow::Result<(Settings,
         model_sha256: hash(&manifest)?,
         every: arguments.every,
         threshold: arguments.threshold.map(|threshold| threshold.to_string()),
+        warn: arguments.warn.map(|warn| warn.to_string()),
         min_area: arguments.min_area.to_string(),
         hold: arguments.hold,
         ignore_mask_sha256: mask.map(hash).transpose()?,
     };
     let ignore = mask.map(IgnoreMask::load).transpose()?.map(Arc::new);
-    Ok((settings, ScoreOptions { threshold: arguments.threshold, min_area: arguments.min_area, ignore }))
+    let Arguments { threshold, warn, min_area, .. } = *arguments;
+    Ok((settings, ScoreOptions { threshold, warn, min_area, ignore }))
 }
 
 fn hash(path: &Path) -> anyhow::Result<String> {
@@ -204,7 +211,7 @@ fn conclude(
     arguments: &Arguments,
     folder: &Folder,
     settings: &Settings,
-    threshold: f64,
+    levels: Levels,
     board: &Board,
     outcomes: &[Outcome],
     missing: usize,
@@ -219,7 +226,7 @@ fn conclude(
     let total = if arguments.no_report {
         named
     } else {
-        let (total, errors) = results::write(folder, settings, threshold)?;
+        let (total, errors) = results::write(folder, settings, levels)?;
         // Of the videos that were named it is said already.
         let said = |error: &gstanomaly::Error| {
             let same = |outcome: &Outcome| matches!(outcome, Outcome::Unread(e) if e.to_string() == error.to_string());
@@ -238,6 +245,7 @@ fn conclude(
         "videos": total.videos,
         "video_seconds": time::seconds(total.length),
         "events": total.events,
+        "warn_frames": total.warn_frames,
         "damaged": damaged,
         "missing": missing,
         "left_to_others": busy,
@@ -253,8 +261,13 @@ fn conclude(
         };
         let (videos, events) = (counted(total.videos, "video"), counted(total.events, "event"));
         let page = page.map(|page| format!("\n{}", page.display())).unwrap_or_default();
+        let warn = match total.warn_frames {
+            0 => String::new(),
+            1 => "; 1 frame in warn".into(),
+            frames => format!("; {frames} frames in warn"),
+        };
         // Where nobody reads it, the results are in the folder all the same.
-        let _ = writeln!(std::io::stdout(), "{events} in {} of {videos}{page}", Length(total.length));
+        let _ = writeln!(std::io::stdout(), "{events} in {} of {videos}{warn}{page}", Length(total.length));
     }
     let problems = [
         (missing, "path could not be read", "paths could not be read"),

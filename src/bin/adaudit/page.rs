@@ -7,7 +7,7 @@ use crate::common::pictures;
 use crate::events::Event;
 use crate::records::Record;
 use crate::results::{Sink, Totals, Video};
-use crate::settings::Settings;
+use crate::settings::{Levels, Settings};
 use crate::stills;
 use crate::time::{Length, seconds};
 use crate::timeline::{HEIGHT, Stretch, Timeline, WIDTH};
@@ -49,6 +49,8 @@ struct Page<'a> {
     with_pictures: bool,
     width: f64,
     height: f64,
+    /// Where the warn level lies in a timeline, from its top.
+    warn: Option<f64>,
 }
 
 /// A video.
@@ -131,7 +133,7 @@ fn data_url(path: &Path) -> anyhow::Result<String> {
 pub fn write(
     videos: &[Video],
     settings: &Settings,
-    threshold: f64,
+    levels: Levels,
     out: &mut dyn Sink,
 ) -> anyhow::Result<()> {
     let mut cards: Vec<Card> = videos
@@ -164,12 +166,13 @@ pub fn write(
         title: settings.model.clone(),
         totals,
         length: Length(totals.length),
-        facts: facts(videos, settings, threshold),
+        facts: facts(&totals, videos, settings, levels),
         lanes,
         cards,
         with_pictures,
         width: WIDTH,
         height: HEIGHT,
+        warn: levels.warn.map(|warn| HEIGHT * (1.0 - levels.range.normalise(warn))),
     };
     // Lanes with something to see come first.
     page.lanes.sort_by_key(|lane| std::cmp::Reverse(lane.video.events.len().min(1)));
@@ -194,15 +197,20 @@ impl<'a> Lane<'a> {
     }
 }
 
-fn facts(videos: &[Video], settings: &Settings, threshold: f64) -> Vec<(&'static str, String)> {
+fn facts(
+    totals: &Totals,
+    videos: &[Video],
+    settings: &Settings,
+    levels: Levels,
+) -> Vec<(&'static str, String)> {
     let inspected: u64 = videos.iter().map(|video| video.state.inspected).sum();
     let mut facts = vec![
         ("Model", settings.model.clone()),
         (
             "Threshold",
-            match settings.threshold {
-                Some(_) => format!("{threshold}"),
-                None => format!("{threshold:.4}, the bundle's"),
+            match &settings.threshold {
+                Some(threshold) => threshold.clone(),
+                None => format!("{:.4}, the bundle's", levels.range.threshold),
             },
         ),
         (
@@ -213,6 +221,15 @@ fn facts(videos: &[Video], settings: &Settings, threshold: f64) -> Vec<(&'static
             },
         ),
     ];
+    if let Some(warn) = levels.warn {
+        let whose = match (&settings.warn, &settings.threshold) {
+            (Some(_), _) => "",
+            (None, None) => ", the bundle's",
+            (None, Some(_)) => ", the bundle's in proportion",
+        };
+        facts.push(("Warn level", format!("{warn:.4}{whose}")));
+        facts.push(("Frames in warn", totals.warn_frames.to_string()));
+    }
     if settings.hold > 1 {
         facts.push(("Frames to begin or end an event", settings.hold.to_string()));
     }

@@ -50,6 +50,7 @@ const FRAMES: &str = "message frames {
     required double score;
     required double normalized;
     required boolean anomalous;
+    required binary level (utf8);
 }";
 
 type Out<'a> = &'a mut dyn Sink;
@@ -183,7 +184,8 @@ fn frame_rows(file: &mut SerializedFileWriter<Out<'_>>, rows: &[(ByteArray, Reco
     columns.times(rows.iter().map(|(_, record)| record.time))?;
     columns.required::<DoubleType>(rows.iter().map(|(_, record)| record.score))?;
     columns.required::<DoubleType>(rows.iter().map(|(_, record)| record.normalized))?;
-    columns.required::<BoolType>(rows.iter().map(|(_, record)| record.anomalous))?;
+    columns.required::<BoolType>(rows.iter().map(|(_, record)| record.anomalous()))?;
+    columns.required::<ByteArrayType>(rows.iter().map(|(_, record)| record.level.name().into()))?;
     columns.0.close()?;
     Ok(())
 }

@@ -319,6 +319,7 @@ impl<'a> Report<'a> {
             "inspected": state.inspected,
             "seconds": state.end.map(seconds),
             "events": state.count_events(),
+            "warn_frames": state.warn_frames,
             "problem": state.problem,
         }));
         if let Some(problem) = &state.problem {

@@ -1,8 +1,9 @@
 //! What is kept of every inspected frame, in a file that grows by one record a frame.
 //!
-//! A record is five little-endian 64-bit words: frame, time in ns, score, normalised score, decision. Of a fixed size, so that a file that
+//! A record is five little-endian 64-bit words: frame, time in ns, score, normalised score, level. Of a fixed size, so that a file that
 //! a kill has torn is cut back to what the state beside it counts.
 
+use gstanomaly::methods::Level;
 use gstanomaly::{Error, Result};
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -24,18 +25,26 @@ pub struct Record {
     pub score: f64,
     /// Score from 0 to 1, with the threshold at 0.5.
     pub normalized: f64,
-    /// The frame's own decision.
-    pub anomalous: bool,
+    /// By the frame's own decision.
+    pub level: Level,
 }
 
+/// The word of a level. 0 and 1 are the decision of older versions, which knew no warn level.
+const LEVELS: [(u64, Level); 3] = [(0, Level::Normal), (1, Level::Reject), (2, Level::Warn)];
+
 impl Record {
+    /// Whether the frame is anomalous by itself.
+    pub fn anomalous(&self) -> bool {
+        self.level == Level::Reject
+    }
+
     fn to_bytes(self) -> [u8; BYTES] {
         let words = [
             self.frame,
             self.time.unwrap_or(NO_TIME),
             self.score.to_bits(),
             self.normalized.to_bits(),
-            u64::from(self.anomalous),
+            LEVELS.iter().find(|(_, level)| *level == self.level).map_or(0, |(word, _)| *word),
         ];
         let mut bytes = [0; BYTES];
         bytes.chunks_exact_mut(8).zip(words).for_each(|(to, word)| to.copy_from_slice(&word.to_le_bytes()));
@@ -47,13 +56,13 @@ impl Record {
         for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*bytes);
         }
-        let [frame, time, score, normalized, anomalous] = words;
+        let [frame, time, score, normalized, level] = words;
         Self {
             frame,
             time: Some(time).filter(|&time| time != NO_TIME),
             score: f64::from_bits(score),
             normalized: f64::from_bits(normalized),
-            anomalous: anomalous != 0,
+            level: LEVELS.iter().find(|(word, _)| *word == level).map_or(Level::Normal, |(_, level)| *level),
         }
     }
 }
@@ -122,7 +131,8 @@ mod tests {
 
     fn record(frame: u64) -> Record {
         let time = (frame != 1).then_some(frame * 40_000_000);
-        Record { frame, time, score: 0.1 + frame as f64, normalized: 0.3, anomalous: frame == 2 }
+        let level = [Level::Normal, Level::Warn, Level::Reject][frame as usize % 3];
+        Record { frame, time, score: 0.1 + frame as f64, normalized: 0.3, level }
     }
 
     #[test]
@@ -134,6 +144,15 @@ mod tests {
         writer.sync().unwrap();
         let read: Vec<Record> = read(&path, 3).unwrap().map(Result::unwrap).collect();
         assert_eq!(read, [0, 1, 2].map(record));
+    }
+
+    #[test]
+    fn decisions_of_older_versions_are_levels() {
+        let mut bytes = record(0).to_bytes();
+        for (word, level) in [(0, Level::Normal), (1, Level::Reject)] {
+            bytes[BYTES - 8] = word;
+            assert_eq!(Record::from_bytes(&bytes).level, level);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::page;
 use crate::records::{self, Record};
-use crate::settings::{Folder, Settings};
+use crate::settings::{Folder, Levels, Settings};
 use crate::state::{Progress, RECORDS, State};
 use crate::stills;
 use crate::{parquet, table};
@@ -74,6 +74,8 @@ pub struct Totals {
     /// Length of all videos together in ns.
     pub length: u64,
     pub events: usize,
+    /// Inspected frames in warn.
+    pub warn_frames: u64,
     /// Videos with a problem.
     pub damaged: usize,
 }
@@ -85,6 +87,7 @@ impl Totals {
             videos: sum.videos + 1,
             length: sum.length + state.end.unwrap_or(0),
             events: sum.events + state.count_events(),
+            warn_frames: sum.warn_frames + state.warn_frames,
             damaged: sum.damaged + usize::from(state.problem.is_some()),
         })
     }
@@ -97,7 +100,7 @@ impl Totals {
 ///
 /// # Errors
 /// If the folder cannot be read, or something cannot be written.
-pub fn write(folder: &Folder, settings: &Settings, threshold: f64) -> anyhow::Result<(Totals, Vec<Error>)> {
+pub fn write(folder: &Folder, settings: &Settings, levels: Levels) -> anyhow::Result<(Totals, Vec<Error>)> {
     let _lock = folder.lock()?;
     let (videos, errors) = load(folder)?;
     let file = |name: &str, content: &dyn Fn(&mut dyn Sink) -> anyhow::Result<()>| -> anyhow::Result<()> {
@@ -109,7 +112,7 @@ pub fn write(folder: &Folder, settings: &Settings, threshold: f64) -> anyhow::Re
     file("videos.csv", &|out| table::videos(&videos, out))?;
     file("events.parquet", &|out| parquet::events(&videos, out))?;
     file("frames.parquet", &|out| parquet::frames(&videos, out))?;
-    file(PAGE, &|out| page::write(&videos, settings, threshold, out))?;
+    file(PAGE, &|out| page::write(&videos, settings, levels, out))?;
     Ok((Totals::of(videos.iter().map(|video| &video.state)), errors))
 }
 

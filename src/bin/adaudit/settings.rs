@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use gstanomaly::Error;
+use gstanomaly::bundle::ScoreRange;
 use gstanomaly::evaluate::{UNFINISHED, write_atomically};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
@@ -28,12 +29,24 @@ pub struct Settings {
     pub every: u64,
     /// The threshold, where it is not the bundle's.
     pub threshold: Option<String>,
+    /// The warn level, where it is not the bundle's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn: Option<String>,
     /// Smallest area of a region that counts, in pixels of the frame.
     pub min_area: String,
     /// Inspected frames that it takes to change the decision.
     pub hold: u32,
     /// Hash of the ignore mask.
     pub ignore_mask_sha256: Option<String>,
+}
+
+/// The raw scores that frames are judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Levels {
+    /// The scale of the scores, with the threshold in use.
+    pub range: ScoreRange,
+    /// The warn level in use, if there is one.
+    pub warn: Option<f64>,
 }
 
 impl Settings {
@@ -54,6 +67,7 @@ impl Settings {
             ),
             ("--every", old.every.to_string(), self.every.to_string()),
             ("--threshold", or(&old.threshold, "of the bundle"), or(&self.threshold, "of the bundle")),
+            ("--warn", or(&old.warn, "of the bundle"), or(&self.warn, "of the bundle")),
             ("--min-area", old.min_area.clone(), self.min_area.clone()),
             ("--hold", old.hold.to_string(), self.hold.to_string()),
             ("--ignore-mask", or(&mask(old), "none"), or(&mask(self), "none")),

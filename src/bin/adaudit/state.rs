@@ -67,6 +67,9 @@ pub struct State {
     pub frames: u64,
     /// Frames inspected, which is the number of records.
     pub inspected: u64,
+    /// Inspected frames that are in warn; older versions did not count them.
+    #[serde(default)]
+    pub warn_frames: u64,
     /// Frames that the decoder had to make up in parts.
     pub damaged_frames: u64,
     /// Where frames are missing.
@@ -93,6 +96,7 @@ impl State {
             problem: None,
             frames: 0,
             inspected: 0,
+            warn_frames: 0,
             damaged_frames: 0,
             gaps: Vec::new(),
             declared: None,

@@ -54,7 +54,7 @@ pub fn events(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
 /// One line for each video.
 pub fn videos(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
     let mut table = csv::Writer::from_writer(out);
-    table.write_record(["video", "seconds", "frames", "inspected", "events", "problem"])?;
+    table.write_record(["video", "seconds", "frames", "inspected", "events", "problem", "warn_frames"])?;
     for video in videos {
         table.write_record([
             video.state.video.as_str(),
@@ -63,6 +63,7 @@ pub fn videos(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
             &video.state.inspected.to_string(),
             &video.events.len().to_string(),
             video.state.problem.as_deref().unwrap_or_default(),
+            &video.state.warn_frames.to_string(),
         ])?;
     }
     Ok(table.flush()?)
