@@ -85,7 +85,7 @@ def peak(result, heat):
 
 def describe(pts, result, heat):
     """The line of a frame."""
-    verdict = "anomalous" if result["anomalous"] else "good     "
+    verdict = {"normal": "good", "warn": "warn", "reject": "anomalous"}[result["level"]].ljust(len("anomalous"))
     line = f"{timestamp(pts)} {verdict}  score {result['score']:.2f} of {result['threshold']:.2f} ({result['normalized']:.3f})"
     # Worst first.
     regions = list(result["regions"])
