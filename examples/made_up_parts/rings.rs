@@ -1,72 +1,13 @@
-//! Draws a data set of made-up machined rings, to try the tools with nothing to download:
-//!
-//! ```text
-//! cargo run --release --example made_up_parts -- parts
-//! adtrain fit --data parts --out parts.bundle
-//! adtrain eval --model parts.bundle --data parts --report parts.html
-//! ```
-//!
-//! `parts/film` has the test images once more, good and defective ones in turn, as frames of a film.
-//!
-//! The same command always draws the same parts.
+//! Machined rings with a ring of holes.
 
+use super::drawing::edge;
+use super::{Product, Random, Sample};
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256Plus;
-use std::path::{Path, PathBuf};
+use rand::Rng;
 
 const SIDE: u32 = 400;
 const OUTER: f32 = 150.0;
 const INNER: f32 = 62.0;
-
-type Error = Box<dyn std::error::Error>;
-
-fn main() -> Result<(), Error> {
-    let folder = std::env::args().nth(1).ok_or("usage: made_up_parts FOLDER")?;
-    let folder = Path::new(&folder);
-    let mut random = Xoshiro256Plus::seed_from_u64(1);
-    for i in 0..60 {
-        save(&Part::new(&mut random).draw(&mut random), &folder.join("train/good"), i)?;
-    }
-    for i in 0..20 {
-        save(&Part::new(&mut random).draw(&mut random), &folder.join("test/good"), i)?;
-    }
-    for (name, defect) in [("scratch", Defect::Scratch), ("stain", Defect::Stain), ("chip", Defect::Chip)] {
-        for i in 0..12 {
-            let part = Part::new(&mut random);
-            let mut image = part.draw(&mut random);
-            let mask = defect.apply(&part, &mut image, &mut random);
-            save(&image, &folder.join("test").join(name), i)?;
-            let masks = folder.join("ground_truth").join(name);
-            std::fs::create_dir_all(&masks)?;
-            mask.save(masks.join(format!("{i:03}_mask.png")))?;
-        }
-    }
-    film(folder)
-}
-
-/// The test images as numbered frames: some good parts before those of each defect, and some at the end.
-fn film(folder: &Path) -> Result<(), Error> {
-    let test = folder.join("test");
-    let mut scenes: Vec<Vec<PathBuf>> = Vec::new();
-    let mut good = (0..20).map(|i| test.join(format!("good/{i:03}.png")));
-    for defect in ["scratch", "stain", "chip"] {
-        scenes.push(good.by_ref().take(5).collect());
-        scenes.push((0..12).map(|i| test.join(defect).join(format!("{i:03}.png"))).collect());
-    }
-    scenes.push(good.collect());
-    let film = folder.join("film");
-    std::fs::create_dir_all(&film)?;
-    for (number, frame) in scenes.iter().flatten().enumerate() {
-        std::fs::copy(frame, film.join(format!("{number:03}.png")))?;
-    }
-    Ok(())
-}
-
-fn save(image: &RgbImage, folder: &Path, number: usize) -> Result<(), Error> {
-    std::fs::create_dir_all(folder)?;
-    Ok(image.save(folder.join(format!("{number:03}.png")))?)
-}
 
 /// Where and how a ring lies under the camera.
 pub struct Part {
@@ -116,9 +57,17 @@ impl Part {
     }
 }
 
-/// 0 outside, 1 inside, one pixel of transition.
-fn edge(distance: f32) -> f32 {
-    (distance + 0.5).clamp(0.0, 1.0)
+impl Product for Part {
+    type Defect = Defect;
+    const DEFECTS: &'static [(&'static str, Defect)] =
+        &[("scratch", Defect::Scratch), ("stain", Defect::Stain), ("chip", Defect::Chip)];
+
+    fn sample(defect: Option<Defect>, random: &mut Random) -> Sample {
+        let part = Self::new(random);
+        let mut image = part.draw(random);
+        let mask = defect.map(|defect| defect.apply(&part, &mut image, random));
+        (image, mask)
+    }
 }
 
 /// What can be wrong with a ring.
