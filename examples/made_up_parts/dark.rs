@@ -86,7 +86,7 @@ impl Tyre {
 
     fn picture(&self, flaw: Option<&Flaw>) -> Picture {
         Picture::new(SIZE, |x, y| {
-            let mut ground = 54.0 + 8.0 * self.ground[0].at(x, y) + 4.0 * self.ground[1].at(x, y);
+            let mut ground = 54.0 + 8.0 * self.ground[0].at(0.8 * x + 0.6 * y + 600.0, 0.8 * y - 0.6 * x + 600.0) + 4.0 * self.ground[1].at(x, y);
             for (dx, dy, radius) in &self.dust {
                 ground += 22.0 * edge(radius - (x - dx).hypot(y - dy));
             }

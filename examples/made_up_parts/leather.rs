@@ -18,6 +18,8 @@ pub struct Leather {
     scale: f32,
     /// Grain is coarser here and finer there.
     stretch: [Mottle; 2],
+    /// Furrows are deeper here and shallower there.
+    depth: Mottle,
     pores: Mottle,
     tan: Mottle,
 }
@@ -41,13 +43,14 @@ enum Flaw {
 impl Leather {
     fn new(random: &mut Random) -> Self {
         let pebble = |random: &mut Random| {
-            let mut within = || random.gen_range(0.12..0.88);
+            let mut within = || random.gen_range(0.02..0.98);
             (within(), within(), random.gen_range(-1.0..1.0))
         };
         Self {
             pebbles: (0..PEBBLES * PEBBLES).map(|_| pebble(random)).collect(),
             scale: PEBBLE * random.gen_range(0.95..1.05),
             stretch: [Mottle::new(50.0, random), Mottle::new(50.0, random)],
+            depth: Mottle::new(30.0, random),
             pores: Mottle::new(1.7, random),
             tan: Mottle::new(80.0, random),
         }
@@ -76,8 +79,9 @@ impl Leather {
     fn picture(&self, flaw: Option<&Flaw>) -> Picture {
         Picture::new((SIDE, SIDE), |x, y| {
             let (furrow, brightness) = self.grain(x, y);
+            let deep = 34.0 + 14.0 * self.depth.at(x, y);
             let pores = self.pores.at(x, y);
-            let mut value = 138.0 - 48.0 * smooth(2.4, 0.0, furrow) + 9.0 * brightness + 6.0 * pores;
+            let mut value = 136.0 - deep * smooth(2.6, 0.0, furrow) + 9.0 * brightness + 6.0 * pores;
             value += 8.0 * self.tan.at(x, y);
             match flaw {
                 Some(Flaw::Hole(blob)) => {

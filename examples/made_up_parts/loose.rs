@@ -2,6 +2,7 @@
 
 use super::drawing::{Blob, Camera, Line, Mottle, Picture, Pose, edge, inspect, mix, smooth};
 use super::{Product, Random, Sample};
+use image::{GrayImage, Luma};
 use rand::Rng;
 use std::f32::consts::{FRAC_PI_3, TAU};
 
@@ -86,7 +87,7 @@ impl Nuts {
 
     fn picture(&self, flaw: Option<&Flaw>) -> Picture {
         Picture::new((SIDE, SIDE), |x, y| {
-            let mut value = 176.0 + 5.0 * self.ground.at(x, y);
+            let mut value = 198.0 + 5.0 * self.ground.at(x, y);
             for (dx, dy, radius) in &self.dust {
                 value -= 26.0 * edge(radius - (x - dx).hypot(y - dy));
             }
@@ -97,6 +98,15 @@ impl Nuts {
                 }
             }
             value
+        })
+    }
+
+    /// Where the first nut is, white on black.
+    fn first(&self) -> GrayImage {
+        let (x0, y0) = self.nuts.first().map_or((0.0, 0.0), |nut| nut.pose.centre);
+        GrayImage::from_fn(SIDE, SIDE, |x, y| {
+            let inside = (x as f32 - x0).hypot(y as f32 - y0) < FLATS + 2.0;
+            Luma([if inside { 255 } else { 0 }])
         })
     }
 
@@ -138,27 +148,33 @@ impl Nut {
         let flats = |s: f32, t: f32| {
             [(1.0, 0.0), (0.5, 0.866), (-0.5, 0.866)].map(|(c, n)| (s * c + t * n).abs()).into_iter().fold(0.0, f32::max)
         };
-        let outside = if washer { radius - FLATS - 1.0 } else { flats(s, t) - FLATS };
-        let mut depth = (-outside).min(radius - bore);
-        if let Some(Flaw::Chip(blob)) = flaw {
-            depth = depth.min(-blob.depth(s, t));
-        }
-        // A soft shadow at the lower right, and in the bore.
+        // How deep a position is in the material, but for the bore.
+        let body = |s: f32, t: f32| {
+            let inside = if washer { FLATS + 1.0 - s.hypot(t) } else { FLATS - flats(s, t) };
+            if let Some(Flaw::Chip(blob)) = flaw { inside.min(-blob.depth(s, t)) } else { inside }
+        };
+        // A soft shadow at the lower right; in the bore, it is dark but for where the light falls through.
         let (shadow_s, shadow_t) = self.pose.local(x - 4.0, y - 5.0);
-        let shadow = smooth(8.0, -5.0, flats(shadow_s, shadow_t) - FLATS);
-        let ground = ground * (1.0 - 0.32 * shadow);
+        let through = 0.6 * smooth(2.0, -4.0, shadow_s.hypot(shadow_t) - bore);
+        let shadow = smooth(-8.0, 5.0, body(shadow_s, shadow_t)) * (1.0 - through);
+        let mut ground = ground * (1.0 - 0.42 * shadow);
+        if radius < bore {
+            // The thread, seen from above.
+            ground = mix(ground, 70.0 + 14.0 * (radius * 2.4).sin(), 0.8 * edge(radius - bore + 4.5));
+        }
+        let depth = body(s, t).min(radius - bore);
         let cover = edge(depth * self.scale);
         if cover == 0.0 {
             return ground;
         }
         // Turned towards the light: the chamfers, around the face and in the bore.
         let towards = ((self.pose.centre.0 - x) * 0.6 + (self.pose.centre.1 - y) * 0.8) / radius.max(1.0);
-        let mut value = 120.0 + self.tilt + 7.0 * self.finish.at(s, t) + 3.0 * (radius * 1.7).sin();
+        let mut value = 132.0 + self.tilt + 7.0 * self.finish.at(s, t) + 3.0 * (radius * 1.7).sin();
         let rim = if washer { FLATS - 4.0 } else { FLATS - 1.0 };
         value += 34.0 * towards * edge((radius - rim) * 0.7) - 26.0 * towards * edge(bore + 4.5 - radius);
         value -= 30.0 * edge(bore + 1.0 - radius);
         match flaw {
-            Some(Flaw::Chip(blob)) => value = mix(value, 82.0, edge(3.0 + blob.depth(s, t))),
+            Some(Flaw::Chip(blob)) => value = mix(value, 95.0, 0.8 * smooth(-5.0, -0.5, blob.depth(s, t))),
             Some(Flaw::Crack(line, width)) => value = mix(value, 62.0, 0.85 * line.coverage(s, t, *width)),
             Some(Flaw::Contamination(blob, strength)) => {
                 value = mix(value, 58.0, strength * smooth(-1.0, 3.0, blob.depth(s, t)));
@@ -182,6 +198,9 @@ impl Product for Nuts {
         let nuts = Self::new(random);
         let camera = Camera::new(3.0, [0.97, 1.0, 1.02], random);
         let flaw = defect.map(|defect| Self::flaw(defect, random));
-        inspect(&camera, |flaw| nuts.picture(flaw), flaw.as_ref(), 6.0, random)
+        let (image, mask) = inspect(&camera, |flaw| nuts.picture(flaw), flaw.as_ref(), 6.0, random);
+        // A wrong part is wrong as a whole, also where it looks like a right one.
+        let wrong = matches!(flaw, Some(Flaw::Washer | Flaw::Bore(_)));
+        (image, if wrong { Some(nuts.first()) } else { mask })
     }
 }

@@ -6,7 +6,7 @@ use rand::Rng;
 use std::f32::consts::TAU;
 
 const SIDE: u32 = 400;
-const FIBRES: usize = 2600;
+const FIBRES: usize = 5200;
 /// From one bond point to the next in a row, and between rows, in pixels.
 const BONDS: (f32, f32) = (24.0, 14.0);
 
@@ -66,8 +66,8 @@ impl Nonwoven {
                 pushed = 24.0 * smooth(-5.0, -1.0, depth) * smooth(2.0, -1.0, depth);
             }
             // The more fibres, the less of the dark ground is to be seen.
-            let value = 235.0 - 150.0 * (-web).exp() + pushed;
-            let mut value = mix(value, 150.0 + 0.12 * value, 0.7 * self.bond(x, y) * web.min(1.0));
+            let value = 222.0 - 128.0 * (-0.9 * web).exp() + pushed;
+            let mut value = mix(value, 168.0 + 0.2 * value, 0.8 * self.bond(x, y) * web.min(1.0));
             match flaw {
                 Some(Flaw::Stain(blob, strength)) => {
                     value *= 1.0 - strength * smooth(-2.0, 7.0, blob.depth(x, y) + 3.0 * self.clouds[1].at(x, y));
@@ -108,7 +108,7 @@ fn lay(web: &mut [f32], random: &mut Random) {
     let (mut x, mut y) = (random.gen_range(-30.0..side + 30.0), random.gen_range(-30.0..side + 30.0));
     let mut heading: f32 = random.gen_range(0.0..TAU);
     let bend = random.gen_range(-0.03..0.03);
-    let weight = random.gen_range(0.2..0.55);
+    let weight = random.gen_range(0.1..0.4);
     for _ in 0..random.gen_range(40..110) {
         heading += bend;
         (x, y) = (x + heading.cos(), y + heading.sin());

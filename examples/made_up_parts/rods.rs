@@ -170,7 +170,7 @@ impl Rod {
         match flaw {
             Some(Flaw::Scratch(lines)) => {
                 for line in lines {
-                    value = mix(value, 205.0 - value * 0.35, 0.85 * line.coverage(s, t, 1.8));
+                    value = mix(value, 205.0 - value * 0.35, 0.85 * line.coverage(s, t, 2.2));
                 }
             }
             Some(Flaw::Nick(blob)) => value = mix(value, 150.0, 0.6 * edge(2.0 + blob.depth(s, t))),

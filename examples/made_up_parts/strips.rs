@@ -128,7 +128,9 @@ impl Strip {
                 value += 9.0 * scuff.coverage(x, y, 1.3);
             }
             let mut ink = self.ink * Self::print(along, across);
-            if let Some(Flaw::MissingPrint { from, to, left }) = flaw {
+            if let Some(Flaw::MissingPrint { from, to, left }) = flaw
+                && across < PRINT.1 + 6.0 * CELL
+            {
                 ink *= mix(1.0, *left, smooth(*from, from + 3.0, x) * smooth(*to, to - 3.0, x));
             }
             value = mix(value, 52.0, ink);
