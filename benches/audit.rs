@@ -106,7 +106,7 @@ fn fit(scratch: &Path, count: usize) -> PathBuf {
     std::fs::create_dir(&images).unwrap();
     let mut random = rand_xoshiro::Xoshiro256Plus::seed_from_u64(1);
     for i in 0..count {
-        recording::made_up_parts::Part::new(&mut random)
+        recording::made_up_parts::rings::Part::new(&mut random)
             .draw(&mut random)
             .save(images.join(format!("{i:03}.ppm")))
             .unwrap();

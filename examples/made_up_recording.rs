@@ -7,13 +7,13 @@
 //! The recording lasts ten minutes, and `line.mkv.csv` has the times at which damaged rings are in it, in seconds. The rings are those of
 //! `made_up_parts`. The same command always records the same.
 
-#[path = "made_up_parts.rs"]
+#[path = "made_up_parts/main.rs"]
 #[allow(dead_code, reason = "the example's own folder is not wanted here")]
 pub(crate) mod made_up_parts;
 
 use gst::prelude::*;
 use image::RgbImage;
-use made_up_parts::{Defect, Part};
+use made_up_parts::rings::{Defect, Part};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 use std::path::Path;

@@ -78,7 +78,8 @@ impl Tyre {
             let place = (turn + 0.5 * i as f32).fract() * PLACES;
             let bit = place as u32;
             if bit < 20 && bits >> bit & 1 == 1 {
-                marks += 6.0 * edge(6.0 - (radius - 111.0).abs()) * edge(3.4 - (place.fract() - 0.5).abs() * 10.5);
+                marks +=
+                    6.0 * edge(6.0 - (radius - 111.0).abs()) * edge(3.4 - (place.fract() - 0.5).abs() * 10.5);
             }
         }
         31.0 + ribs + marks
@@ -86,7 +87,9 @@ impl Tyre {
 
     fn picture(&self, flaw: Option<&Flaw>) -> Picture {
         Picture::new(SIZE, |x, y| {
-            let mut ground = 54.0 + 8.0 * self.ground[0].at(0.8 * x + 0.6 * y + 600.0, 0.8 * y - 0.6 * x + 600.0) + 4.0 * self.ground[1].at(x, y);
+            let mut ground = 54.0
+                + 6.0 * self.ground[0].at(0.8 * x + 0.6 * y + 600.0, 0.8 * y - 0.6 * x + 600.0)
+                + 4.0 * self.ground[1].at(x, y);
             for (dx, dy, radius) in &self.dust {
                 ground += 22.0 * edge(radius - (x - dx).hypot(y - dy));
             }
@@ -96,7 +99,8 @@ impl Tyre {
                 return ground;
             }
             let cover = edge(radius - INNER) * edge(OUTER - radius);
-            let shadow = smooth(OUTER + 12.0, OUTER - 4.0, radius).min(smooth(INNER - 14.0, INNER + 2.0, radius));
+            let shadow =
+                smooth(OUTER + 12.0, OUTER - 4.0, radius).min(smooth(INNER - 14.0, INNER + 2.0, radius));
             ground -= 9.0 * shadow;
             let mut value = self.rubber(radius, dy.atan2(dx));
             // The lamp is at the upper left, and the tyre's wall is round.
@@ -131,7 +135,7 @@ impl Tyre {
         match defect {
             Defect::Hole => {
                 let (centre, _) = place(INNER + 10.0, OUTER - 8.0, random);
-                let radius = random.gen_range(4.0..8.0);
+                let radius = random.gen_range(5.5..9.5);
                 Flaw::Hole(Blob::new(centre, radius, 0.4, random))
             }
             Defect::Cut => {
@@ -143,7 +147,7 @@ impl Tyre {
             Defect::Contamination => {
                 let (centre, _) = place(INNER + 14.0, OUTER - 12.0, random);
                 let blob = Blob::new(centre, random.gen_range(8.0..15.0), 0.7, random);
-                Flaw::Contamination(blob, Mottle::new(4.0, random), random.gen_range(11.0..20.0))
+                Flaw::Contamination(blob, Mottle::new(4.0, random), random.gen_range(15.0..25.0))
             }
         }
     }
@@ -158,6 +162,6 @@ impl Product for Tyre {
         let tyre = Self::new(random);
         let camera = Camera::new(4.0, [1.0, 0.98, 0.95], random);
         let flaw = defect.map(|defect| Self::flaw(defect, random));
-        inspect(&camera, |flaw| tyre.picture(flaw), flaw.as_ref(), 4.0, random)
+        inspect(&camera, |flaw| tyre.picture(flaw), flaw.as_ref(), 4.0)
     }
 }

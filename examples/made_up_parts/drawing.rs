@@ -2,7 +2,7 @@
 
 use super::Random;
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 use std::f32::consts::TAU;
 
 /// How much of a pixel is covered, from the distance in pixels of its centre to the edge of a shape, positive inside: 0 outside, 1 inside,
@@ -200,6 +200,8 @@ pub struct Camera {
     slope: (f32, f32),
     noise: f32,
     tint: [f32; 3],
+    /// Where the sensor's random numbers begin.
+    exposure: u64,
 }
 
 impl Camera {
@@ -207,18 +209,20 @@ impl Camera {
     /// grey values, `tint` what each of red, green and blue has of the grey value.
     pub fn new(noise: f32, tint: [f32; 3], random: &mut Random) -> Self {
         let mut slope = || random.gen_range(-0.025..0.025);
-        Self { slope: (slope(), slope()), level: random.gen_range(0.95..1.05), noise, tint }
+        let slope = (slope(), slope());
+        Self { slope, level: random.gen_range(0.95..1.05), noise, tint, exposure: random.r#gen() }
     }
 
-    /// The image that it takes.
-    pub fn photograph(&self, picture: &Picture, random: &mut Random) -> RgbImage {
+    /// The image that it takes. The same camera has the same noise in each, so that a defect is all that two images of a part differ by.
+    pub fn photograph(&self, picture: &Picture) -> RgbImage {
+        let mut random = Random::seed_from_u64(self.exposure);
         let (width, height) = (picture.width as f32, picture.height as f32);
         let mut values = picture.values.iter();
         RgbImage::from_fn(picture.width, picture.height, |x, y| {
             let side = self.slope.0 * (2.0 * x as f32 / width - 1.0)
                 + self.slope.1 * (2.0 * y as f32 / height - 1.0);
             let value = values.next().copied().unwrap_or_default() * self.level * (1.0 + side);
-            let value = value + self.noise * normal(random);
+            let value = value + self.noise * normal(&mut random);
             Rgb(self.tint.map(|share| (value * share + 0.5).clamp(0.0, 255.0) as u8))
         })
     }
@@ -238,10 +242,9 @@ pub fn inspect<F>(
     picture: impl Fn(Option<&F>) -> Picture,
     flaw: Option<&F>,
     level: f32,
-    random: &mut Random,
 ) -> super::Sample {
     let good = picture(None);
-    let Some(flaw) = flaw else { return (camera.photograph(&good, random), None) };
+    let Some(flaw) = flaw else { return (camera.photograph(&good), None) };
     let bad = picture(Some(flaw));
-    (camera.photograph(&bad, random), Some(bad.changes(&good, level)))
+    (camera.photograph(&bad), Some(bad.changes(&good, level)))
 }

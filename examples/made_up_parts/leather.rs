@@ -79,9 +79,9 @@ impl Leather {
     fn picture(&self, flaw: Option<&Flaw>) -> Picture {
         Picture::new((SIDE, SIDE), |x, y| {
             let (furrow, brightness) = self.grain(x, y);
-            let deep = 34.0 + 14.0 * self.depth.at(x, y);
+            let deep = 34.0 + 9.0 * self.depth.at(x, y);
             let pores = self.pores.at(x, y);
-            let mut value = 136.0 - deep * smooth(2.6, 0.0, furrow) + 9.0 * brightness + 6.0 * pores;
+            let mut value = 136.0 - deep * smooth(2.6, 0.0, furrow) + 6.0 * brightness + 6.0 * pores;
             value += 8.0 * self.tan.at(x, y);
             match flaw {
                 Some(Flaw::Hole(blob)) => {
@@ -117,7 +117,7 @@ impl Leather {
             }
             Defect::Stain => {
                 let blob = Blob::new(spot, random.gen_range(12.0..24.0), 0.6, random);
-                let strength = random.gen_range(0.14..0.28);
+                let strength = random.gen_range(0.28..0.42);
                 Flaw::Stain(blob, if random.gen_bool(0.7) { strength } else { -strength })
             }
             Defect::Fibre => Flaw::Fibre {
@@ -131,17 +131,13 @@ impl Leather {
 
 impl Product for Leather {
     type Defect = Defect;
-    const DEFECTS: &'static [(&'static str, Defect)] = &[
-        ("hole", Defect::Hole),
-        ("cut", Defect::Cut),
-        ("stain", Defect::Stain),
-        ("fibre", Defect::Fibre),
-    ];
+    const DEFECTS: &'static [(&'static str, Defect)] =
+        &[("hole", Defect::Hole), ("cut", Defect::Cut), ("stain", Defect::Stain), ("fibre", Defect::Fibre)];
 
     fn sample(defect: Option<Defect>, random: &mut Random) -> Sample {
         let leather = Self::new(random);
         let camera = Camera::new(3.0, [1.0, 0.72, 0.5], random);
         let flaw = defect.map(|defect| Self::flaw(defect, random));
-        inspect(&camera, |flaw| leather.picture(flaw), flaw.as_ref(), 8.0, random)
+        inspect(&camera, |flaw| leather.picture(flaw), flaw.as_ref(), 8.0)
     }
 }

@@ -68,7 +68,7 @@ impl Nuts {
                 nuts.push(Nut {
                     pose: Pose::new(centre, random.gen_range(0.0..TAU)),
                     scale: random.gen_range(0.985..1.015),
-                    tilt: random.gen_range(-10.0..10.0),
+                    tilt: random.gen_range(-5.0..5.0),
                     finish: Mottle::new(7.0, random),
                 });
             }
@@ -89,7 +89,7 @@ impl Nuts {
         Picture::new((SIDE, SIDE), |x, y| {
             let mut value = 198.0 + 5.0 * self.ground.at(x, y);
             for (dx, dy, radius) in &self.dust {
-                value -= 26.0 * edge(radius - (x - dx).hypot(y - dy));
+                value -= 18.0 * edge(radius - (x - dx).hypot(y - dy));
             }
             for (i, nut) in self.nuts.iter().enumerate() {
                 let (dx, dy) = (x - nut.pose.centre.0, y - nut.pose.centre.1);
@@ -101,12 +101,12 @@ impl Nuts {
         })
     }
 
-    /// Where the first nut is, white on black.
-    fn first(&self) -> GrayImage {
+    /// The mask, and all of the first nut.
+    fn with_first(&self, mask: GrayImage) -> GrayImage {
         let (x0, y0) = self.nuts.first().map_or((0.0, 0.0), |nut| nut.pose.centre);
         GrayImage::from_fn(SIDE, SIDE, |x, y| {
             let inside = (x as f32 - x0).hypot(y as f32 - y0) < FLATS + 2.0;
-            Luma([if inside { 255 } else { 0 }])
+            if inside { Luma([255]) } else { *mask.get_pixel(x, y) }
         })
     }
 
@@ -119,17 +119,18 @@ impl Nuts {
                 // The flats are at multiples of 60 degrees, the corners between them.
                 let corner = (f32::floor(around / FRAC_PI_3) + 0.5) * FRAC_PI_3;
                 let centre = (CORNER * corner.cos(), CORNER * corner.sin());
-                let radius = random.gen_range(6.0..11.0);
+                let radius = random.gen_range(10.0..15.0);
                 Flaw::Chip(Blob::new(centre, radius, 0.4, random))
             }
             Defect::Crack => {
                 let direction = around + random.gen_range(-0.4..0.4);
                 let line = Line::new(at(BORE - 1.0), direction, random.gen_range(14.0..24.0), 0.3, random);
-                Flaw::Crack(line, random.gen_range(1.3..2.2))
+                Flaw::Crack(line, random.gen_range(2.0..3.0))
             }
             Defect::Contamination => {
-                let blob = Blob::new(at(random.gen_range(24.0..34.0)), random.gen_range(5.0..9.0), 0.7, random);
-                Flaw::Contamination(blob, random.gen_range(0.35..0.6))
+                let blob =
+                    Blob::new(at(random.gen_range(24.0..34.0)), random.gen_range(8.0..13.0), 0.6, random);
+                Flaw::Contamination(blob, random.gen_range(0.6..0.9))
             }
             Defect::WrongPart if random.gen_bool(0.5) => Flaw::Washer,
             Defect::WrongPart => Flaw::Bore(BORE + if random.gen_bool(0.5) { 5.0 } else { -6.0 }),
@@ -146,7 +147,10 @@ impl Nut {
         let washer = matches!(flaw, Some(Flaw::Washer));
         let bore = if let Some(Flaw::Bore(radius)) = flaw { *radius } else { BORE };
         let flats = |s: f32, t: f32| {
-            [(1.0, 0.0), (0.5, 0.866), (-0.5, 0.866)].map(|(c, n)| (s * c + t * n).abs()).into_iter().fold(0.0, f32::max)
+            [(1.0, 0.0), (0.5, 0.866), (-0.5, 0.866)]
+                .map(|(c, n)| (s * c + t * n).abs())
+                .into_iter()
+                .fold(0.0, f32::max)
         };
         // How deep a position is in the material, but for the bore.
         let body = |s: f32, t: f32| {
@@ -169,13 +173,13 @@ impl Nut {
         }
         // Turned towards the light: the chamfers, around the face and in the bore.
         let towards = ((self.pose.centre.0 - x) * 0.6 + (self.pose.centre.1 - y) * 0.8) / radius.max(1.0);
-        let mut value = 132.0 + self.tilt + 7.0 * self.finish.at(s, t) + 3.0 * (radius * 1.7).sin();
+        let mut value = 132.0 + self.tilt + 4.0 * self.finish.at(s, t) + 3.0 * (radius * 1.7).sin();
         let rim = if washer { FLATS - 4.0 } else { FLATS - 1.0 };
         value += 34.0 * towards * edge((radius - rim) * 0.7) - 26.0 * towards * edge(bore + 4.5 - radius);
         value -= 30.0 * edge(bore + 1.0 - radius);
         match flaw {
             Some(Flaw::Chip(blob)) => value = mix(value, 95.0, 0.8 * smooth(-5.0, -0.5, blob.depth(s, t))),
-            Some(Flaw::Crack(line, width)) => value = mix(value, 62.0, 0.85 * line.coverage(s, t, *width)),
+            Some(Flaw::Crack(line, width)) => value = mix(value, 48.0, 0.95 * line.coverage(s, t, *width)),
             Some(Flaw::Contamination(blob, strength)) => {
                 value = mix(value, 58.0, strength * smooth(-1.0, 3.0, blob.depth(s, t)));
             }
@@ -198,9 +202,9 @@ impl Product for Nuts {
         let nuts = Self::new(random);
         let camera = Camera::new(3.0, [0.97, 1.0, 1.02], random);
         let flaw = defect.map(|defect| Self::flaw(defect, random));
-        let (image, mask) = inspect(&camera, |flaw| nuts.picture(flaw), flaw.as_ref(), 6.0, random);
+        let (image, mask) = inspect(&camera, |flaw| nuts.picture(flaw), flaw.as_ref(), 6.0);
         // A wrong part is wrong as a whole, also where it looks like a right one.
         let wrong = matches!(flaw, Some(Flaw::Washer | Flaw::Bore(_)));
-        (image, if wrong { Some(nuts.first()) } else { mask })
+        (image, mask.map(|mask| if wrong { nuts.with_first(mask) } else { mask }))
     }
 }

@@ -11,30 +11,30 @@
 //!
 //! The same command always draws the same parts.
 
-mod dark;
-mod data_set;
+pub(crate) mod dark;
+pub(crate) mod data_set;
 mod drawing;
-mod leather;
-mod loose;
-mod nonwoven;
+pub(crate) mod leather;
+pub(crate) mod loose;
+pub(crate) mod nonwoven;
 pub(crate) mod rings;
-mod rods;
-mod strips;
-mod weave;
+pub(crate) mod rods;
+pub(crate) mod strips;
+pub(crate) mod weave;
 
 use clap::Parser;
 use data_set::Plan;
 use image::{GrayImage, RgbImage};
 use std::path::PathBuf;
 
-type Error = Box<dyn std::error::Error>;
-type Random = rand_xoshiro::Xoshiro256Plus;
+pub(crate) type Error = Box<dyn std::error::Error>;
+pub(crate) type Random = rand_xoshiro::Xoshiro256Plus;
 
 /// An image, and where its defect is: white on black.
-type Sample = (RgbImage, Option<GrayImage>);
+pub(crate) type Sample = (RgbImage, Option<GrayImage>);
 
 /// A product that can be drawn.
-trait Product {
+pub(crate) trait Product {
     /// What can be wrong with it.
     type Defect: Copy + 'static;
     /// The defects by the names of their folders.
@@ -46,7 +46,7 @@ trait Product {
 
 /// The products.
 #[derive(Clone, Copy, PartialEq, Debug, clap::ValueEnum)]
-enum Kind {
+pub(crate) enum Kind {
     /// Machined rings that nearly fill the image, always at the same place.
     Rings,
     /// Screws on a light ground, turned and shifted, with small defects.

@@ -30,7 +30,11 @@ enum Flaw {
     /// The web is torn, and its fibres are pushed aside.
     Hole(Blob),
     Stain(Blob, f32),
-    Fibre { line: Line, width: f32, value: f32 },
+    Fibre {
+        line: Line,
+        width: f32,
+        value: f32,
+    },
 }
 
 impl Nonwoven {
@@ -58,7 +62,7 @@ impl Nonwoven {
     fn picture(&self, flaw: Option<&Flaw>) -> Picture {
         Picture::new((SIDE, SIDE), |x, y| {
             let mut web = self.web[y as usize * SIDE as usize + x as usize];
-            web *= 1.0 + 0.16 * self.clouds[0].at(x, y) + 0.12 * self.clouds[1].at(x, y);
+            web *= 1.0 + 0.08 * self.clouds[0].at(x, y) + 0.08 * self.clouds[1].at(x, y);
             let mut pushed = 0.0;
             if let Some(Flaw::Hole(blob)) = flaw {
                 let depth = blob.depth(x, y);
@@ -70,7 +74,8 @@ impl Nonwoven {
             let mut value = mix(value, 168.0 + 0.2 * value, 0.8 * self.bond(x, y) * web.min(1.0));
             match flaw {
                 Some(Flaw::Stain(blob, strength)) => {
-                    value *= 1.0 - strength * smooth(-2.0, 7.0, blob.depth(x, y) + 3.0 * self.clouds[1].at(x, y));
+                    value *=
+                        1.0 - strength * smooth(-2.0, 7.0, blob.depth(x, y) + 3.0 * self.clouds[1].at(x, y));
                 }
                 Some(Flaw::Fibre { line, width, value: colour }) => {
                     value = mix(value, *colour, 0.85 * line.coverage(x, y, *width));
@@ -85,17 +90,17 @@ impl Nonwoven {
         let mut at = || random.gen_range(40.0..SIDE as f32 - 40.0);
         let spot = (at(), at());
         match defect {
-            Defect::Hole => Flaw::Hole(Blob::new(spot, random.gen_range(6.0..13.0), 0.7, random)),
+            Defect::Hole => Flaw::Hole(Blob::new(spot, random.gen_range(11.0..19.0), 0.6, random)),
             Defect::Stain => {
-                let blob = Blob::new(spot, random.gen_range(10.0..22.0), 0.6, random);
-                Flaw::Stain(blob, random.gen_range(0.12..0.24))
+                let blob = Blob::new(spot, random.gen_range(14.0..26.0), 0.6, random);
+                Flaw::Stain(blob, random.gen_range(0.24..0.38))
             }
             Defect::Fibre => {
                 let direction = random.gen_range(0.0..TAU);
                 Flaw::Fibre {
                     line: Line::new(spot, direction, random.gen_range(35.0..80.0), 0.3, random),
-                    width: random.gen_range(1.5..2.6),
-                    value: random.gen_range(60.0..110.0),
+                    width: random.gen_range(2.2..3.2),
+                    value: random.gen_range(40.0..75.0),
                 }
             }
         }
@@ -132,6 +137,6 @@ impl Product for Nonwoven {
         let web = Self::new(random);
         let camera = Camera::new(3.0, [1.0, 1.0, 1.0], random);
         let flaw = defect.map(|defect| Self::flaw(defect, random));
-        inspect(&camera, |flaw| web.picture(flaw), flaw.as_ref(), 8.0, random)
+        inspect(&camera, |flaw| web.picture(flaw), flaw.as_ref(), 8.0)
     }
 }

@@ -22,7 +22,7 @@ const ROOT: f32 = 9.0;
 const CREST: f32 = 13.5;
 
 /// Towards the light, in the image's directions and towards the camera.
-const LIGHT: [f32; 3] = [-0.42, -0.54, 0.73];
+const LIGHT: [f32; 3] = [-0.26, -0.34, 0.904];
 
 /// A screw and how it lies there.
 pub struct Rod {
@@ -49,10 +49,18 @@ pub enum Defect {
 
 enum Flaw {
     /// Crests that are flattened on one side, between two positions along the axis.
-    Thread { from: f32, to: f32, side: f32, left: f32 },
+    Thread {
+        from: f32,
+        to: f32,
+        side: f32,
+        left: f32,
+    },
     Scratch(Vec<Line>),
     /// The tip is broken off so far from its end, obliquely.
-    Blunt { missing: f32, slant: f32 },
+    Blunt {
+        missing: f32,
+        slant: f32,
+    },
     /// The tip is bent by so much at its end.
     Bent(f32),
     /// A piece that is missing at the side.
@@ -61,7 +69,7 @@ enum Flaw {
 
 impl Rod {
     fn new(random: &mut Random) -> Self {
-        let scale = random.gen_range(0.985..1.015);
+        let scale = random.gen_range(1.105..1.135);
         let angle: f32 = random.gen_range(0.0..TAU);
         // The screw's ends and its head stay this far from the border.
         let margin = 14.0;
@@ -77,14 +85,14 @@ impl Rod {
             roll: random.gen_range(0.0..1.0),
             finish: Mottle::new(3.0, random),
             ground: Mottle::new(110.0, random),
-            dust: (0..random.gen_range(2..8))
+            dust: (0..random.gen_range(3..14))
                 .map(|_| {
                     let mut at = || random.gen_range(0.0..SIDE as f32);
-                    (at(), at(), random.gen_range(0.5..1.1))
+                    (at(), at(), random.gen_range(0.6..1.9))
                 })
                 .collect(),
             light: pose.turn_back(LIGHT[0], LIGHT[1]),
-            gloss: random.gen_range(75.0..105.0),
+            gloss: random.gen_range(60.0..75.0),
         }
     }
 
@@ -164,13 +172,14 @@ impl Rod {
         // Halfway between the light and the camera.
         let half = (2.0 + 2.0 * LIGHT[2]).sqrt();
         let specular = towards(along / half, across / half, (LIGHT[2] + 1.0) / half).powi(14);
-        let mut value = 38.0 + 72.0 * diffuse + self.gloss * specular + 7.0 * self.finish.at(s * 0.4, t * 2.0);
+        let mut value =
+            38.0 + 72.0 * diffuse + self.gloss * specular + 7.0 * self.finish.at(s * 0.4, t * 2.0);
         // Where the cone meets the shaft, and the edge of the head.
         value -= 22.0 * edge(1.2 - (s - HEAD).abs()) + 16.0 * edge(0.8 - (s - 8.0).abs());
         match flaw {
             Some(Flaw::Scratch(lines)) => {
                 for line in lines {
-                    value = mix(value, 205.0 - value * 0.35, 0.85 * line.coverage(s, t, 2.2));
+                    value = mix(value, 205.0 - value * 0.35, 0.85 * line.coverage(s, t, 3.0));
                 }
             }
             Some(Flaw::Nick(blob)) => value = mix(value, 150.0, 0.6 * edge(2.0 + blob.depth(s, t))),
@@ -185,10 +194,10 @@ impl Rod {
             let away = ((x - middle).powi(2) + (y - middle).powi(2)) / (2.0 * middle * middle);
             let mut ground = 203.0 - 26.0 * away + 4.0 * self.ground.at(x, y);
             for (dx, dy, radius) in &self.dust {
-                ground -= 30.0 * edge(radius - (x - dx).hypot(y - dy));
+                ground -= 48.0 * edge(radius - (x - dx).hypot(y - dy));
             }
             let (s, t) = self.on_screw(x, y);
-            if t.abs() > 48.0 || !(-30.0..LENGTH + 30.0).contains(&s) {
+            if t.abs() > 50.0 || !(-30.0..LENGTH + 30.0).contains(&s) {
                 return ground;
             }
             // The light comes from the upper left, from a large lamp: the shadow is soft and lies lower right.
@@ -206,8 +215,8 @@ impl Rod {
         match defect {
             Defect::Thread => {
                 let from = random.gen_range(THREAD + 12.0..POINT - 48.0);
-                let to = from + PITCH * random.gen_range(2.0..4.2);
-                Flaw::Thread { from, to, side, left: random.gen_range(0.0..0.3) }
+                let to = from + PITCH * random.gen_range(3.0..5.0);
+                Flaw::Thread { from, to, side, left: random.gen_range(0.0..0.15) }
             }
             Defect::Scratch => {
                 let (s, reach) = if random.gen_bool(0.4) {
@@ -219,18 +228,18 @@ impl Rod {
                 let direction = random.gen_range(-0.5..0.5);
                 let scratch = |i: i32, random: &mut Random| {
                     let start = (start.0 + 2.0 * i as f32, start.1 + 3.0 * i as f32 * side);
-                    Line::new(start, direction, random.gen_range(16.0..30.0), 0.12, random)
+                    Line::new(start, direction, random.gen_range(22.0..36.0), 0.12, random)
                 };
                 Flaw::Scratch((0..random.gen_range(1..3)).map(|i| scratch(i, random)).collect())
             }
             Defect::Tip if random.gen_bool(0.5) => {
-                Flaw::Blunt { missing: random.gen_range(15.0..24.0), slant: random.gen_range(-0.5..0.5) }
+                Flaw::Blunt { missing: random.gen_range(20.0..32.0), slant: random.gen_range(-0.5..0.5) }
             }
-            Defect::Tip => Flaw::Bent(side * random.gen_range(8.0..14.0)),
+            Defect::Tip => Flaw::Bent(side * random.gen_range(11.0..17.0)),
             Defect::Nick => {
                 let s = random.gen_range(HEAD + 8.0..POINT - 8.0);
                 let width = if s < THREAD { SHAFT_RADIUS } else { CREST };
-                let radius = random.gen_range(5.5..8.5);
+                let radius = random.gen_range(7.5..10.5);
                 Flaw::Nick(Blob::new((s, side * (width + 1.0)), radius, 0.3, random))
             }
         }
@@ -250,6 +259,6 @@ impl Product for Rod {
         let rod = Self::new(random);
         let camera = Camera::new(3.0, [1.0; 3], random);
         let flaw = defect.map(|defect| Self::flaw(defect, random));
-        inspect(&camera, |flaw| rod.picture(flaw), flaw.as_ref(), 9.0, random)
+        inspect(&camera, |flaw| rod.picture(flaw), flaw.as_ref(), 9.0)
     }
 }

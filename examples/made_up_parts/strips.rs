@@ -13,7 +13,8 @@ const BOTTOM: f32 = 294.0;
 /// After so many pixels the pattern repeats.
 const REPEAT: f32 = 200.0;
 /// The print: a digit's three columns of five rows, a bit each, from the upper left.
-const DIGITS: [u16; 5] = [0b111_001_111_100_111, 0b111_101_101_101_111, 0b101_101_111_001_001, 0, 0b111_001_010_010_010];
+const DIGITS: [u16; 5] =
+    [0b111_001_111_100_111, 0b111_101_101_101_111, 0b101_101_111_001_001, 0, 0b111_001_010_010_010];
 /// Pixels of a digit's column or row.
 const CELL: f32 = 6.0;
 const PRINT: (f32, f32) = (42.0, 134.0);
@@ -41,10 +42,18 @@ pub enum Defect {
 }
 
 enum Flaw {
-    Crack { line: Line, width: f32, contrast: f32 },
+    Crack {
+        line: Line,
+        width: f32,
+        contrast: f32,
+    },
     Dent(Blob, f32),
     /// Between these positions along the strip, the print is faint.
-    MissingPrint { from: f32, to: f32, left: f32 },
+    MissingPrint {
+        from: f32,
+        to: f32,
+        left: f32,
+    },
 }
 
 impl Strip {
@@ -61,7 +70,8 @@ impl Strip {
             // Faint marks of handling, along the strip as it was drawn.
             scuffs: (0..random.gen_range(1..5))
                 .map(|_| {
-                    let start = (random.gen_range(0.0..SIZE.0 as f32), random.gen_range(TOP + 8.0..BOTTOM - 8.0));
+                    let start =
+                        (random.gen_range(0.0..SIZE.0 as f32), random.gen_range(TOP + 8.0..BOTTOM - 8.0));
                     let direction = random.gen_range(-0.08..0.08);
                     Line::new(start, direction, random.gen_range(20.0..80.0), 0.02, random)
                 })
@@ -81,9 +91,16 @@ impl Strip {
         let place = along.rem_euclid(REPEAT);
         // The scale: a long mark, then nine short ones.
         let mark = (place / 20.0).round();
-        let length = if mark as i32 % 10 == 0 { 34.0 } else if mark as i32 % 5 == 0 { 25.0 } else { 15.0 };
+        let length = if mark as i32 % 10 == 0 {
+            34.0
+        } else if mark as i32 % 5 == 0 {
+            25.0
+        } else {
+            15.0
+        };
         let bottom = 262.0;
-        let marks = edge(1.4 - (place - mark * 20.0).abs()) * edge(bottom - across) * edge(across - bottom + length);
+        let marks =
+            edge(1.4 - (place - mark * 20.0).abs()) * edge(bottom - across) * edge(across - bottom + length);
         let (column, row) = ((place - PRINT.0) / CELL, (across - PRINT.1) / CELL);
         let digit = (column / 4.0).floor();
         if !(0.0..DIGITS.len() as f32).contains(&digit) || !(-1.0..6.0).contains(&row) {
@@ -92,7 +109,9 @@ impl Strip {
         // The cell and its neighbours, of which the position may have a share.
         let cell = |c: f32, r: f32| {
             let (c, r) = (c as i32, r as i32);
-            ((0..3).contains(&c) && (0..5).contains(&r) && DIGITS[digit as usize] >> (14 - 3 * r - c) & 1 == 1) as u8 as f32
+            ((0..3).contains(&c)
+                && (0..5).contains(&r)
+                && DIGITS[digit as usize] >> (14 - 3 * r - c) & 1 == 1) as u8 as f32
         };
         let (c, r) = (column - 4.0 * digit - 0.5, row - 0.5);
         let soft = |t: f32| ((t - t.floor() - 0.5) * CELL + 0.5).clamp(0.0, 1.0);
@@ -123,7 +142,9 @@ impl Strip {
                 - 20.0 * edge(across - BOTTOM + 5.0)
                 - 24.0 * edge(2.5 - hole);
             // Brushed along the strip.
-            value += 9.0 * self.brushed.at(x * 0.03, across) + 3.0 * self.grain.at(x, y) + 5.0 * self.wear.at(x, y);
+            value += 6.0 * self.brushed.at(x * 0.03, across)
+                + 3.0 * self.grain.at(x, y)
+                + 5.0 * self.wear.at(x, y);
             for scuff in &self.scuffs {
                 value += 9.0 * scuff.coverage(x, y, 1.3);
             }
@@ -135,7 +156,9 @@ impl Strip {
             }
             value = mix(value, 52.0, ink);
             match flaw {
-                Some(Flaw::Crack { line, width, contrast }) => value -= contrast * line.coverage(x, y, *width),
+                Some(Flaw::Crack { line, width, contrast }) => {
+                    value -= contrast * line.coverage(x, y, *width)
+                }
                 Some(Flaw::Dent(blob, strength)) => {
                     // A hollow: dark where it falls away from the light, bright where it rises again.
                     let inside = (blob.depth(x, y) / blob.radius).clamp(0.0, 1.0);
@@ -151,7 +174,10 @@ impl Strip {
     fn flaw(&self, defect: Defect, random: &mut Random) -> Flaw {
         let spot = |random: &mut Random| {
             loop {
-                let at = (random.gen_range(60.0..SIZE.0 as f32 - 60.0), random.gen_range(TOP + 24.0..BOTTOM - 24.0));
+                let at = (
+                    random.gen_range(60.0..SIZE.0 as f32 - 60.0),
+                    random.gen_range(TOP + 24.0..BOTTOM - 24.0),
+                );
                 let (along, across) = self.on_strip(at.0, at.1);
                 let hole = (along.rem_euclid(REPEAT / 2.0) - REPEAT / 4.0).hypot(across - 76.0);
                 // Nothing can be wrong where nothing is.
@@ -164,24 +190,26 @@ impl Strip {
             Defect::Crack => {
                 let start = spot(random);
                 // Cracks run across the strip or obliquely; along it, they would be hidden by the brushing.
-                let direction = PI / 2.0 + random.gen_range(-0.9..0.9) + if start.1 > 160.0 { PI } else { 0.0 };
+                let direction =
+                    PI / 2.0 + random.gen_range(-0.4..0.4) + if start.1 > 160.0 { PI } else { 0.0 };
                 Flaw::Crack {
-                    line: Line::new(start, direction, random.gen_range(18.0..60.0), 0.45, random),
+                    line: Line::new(start, direction, random.gen_range(25.0..60.0), 0.35, random),
                     width: random.gen_range(1.0..2.0),
-                    contrast: random.gen_range(26.0..48.0),
+                    contrast: random.gen_range(45.0..70.0),
                 }
             }
             Defect::Dent => {
                 let blob = Blob::new(spot(random), random.gen_range(8.0..14.0), 0.4, random);
-                Flaw::Dent(blob, random.gen_range(16.0..30.0))
+                Flaw::Dent(blob, random.gen_range(26.0..42.0))
             }
             Defect::MissingPrint => {
                 // Two digits of one of the prints that are wholly in the image.
                 let first = (self.start + REPEAT) % REPEAT;
-                let print = random.gen_range(1..3) as f32 * REPEAT - first + SIZE.0 as f32 / 2.0 - 2.0 * REPEAT;
-                let from = print + PRINT.0 + CELL * 4.0 * random.gen_range(0..2) as f32;
+                let print =
+                    random.gen_range(1..3) as f32 * REPEAT - first + SIZE.0 as f32 / 2.0 - 2.0 * REPEAT;
+                let from = print + PRINT.0 + CELL * 1.5 + CELL * 4.0 * random.gen_range(0..2) as f32;
                 let wide = CELL * if random.gen_bool(0.5) { 4.0 } else { 7.0 };
-                Flaw::MissingPrint { from: from - 3.0, to: from + wide, left: random.gen_range(0.05..0.4) }
+                Flaw::MissingPrint { from: from - 3.0, to: from + wide, left: random.gen_range(0.05..0.25) }
             }
         }
     }
@@ -196,6 +224,6 @@ impl Product for Strip {
         let strip = Self::new(random);
         let camera = Camera::new(3.0, [1.0, 1.0, 0.98], random);
         let flaw = defect.map(|defect| strip.flaw(defect, random));
-        inspect(&camera, |flaw| strip.picture(flaw), flaw.as_ref(), 6.0, random)
+        inspect(&camera, |flaw| strip.picture(flaw), flaw.as_ref(), 6.0)
     }
 }

@@ -34,9 +34,18 @@ pub enum Defect {
 enum Flaw {
     Hole(Blob),
     /// A thread of this direction and number, which is missing between two positions along it.
-    Thread { weft: bool, number: i32, from: f32, to: f32 },
+    Thread {
+        weft: bool,
+        number: i32,
+        from: f32,
+        to: f32,
+    },
     Stain(Blob, f32),
-    Fibre { line: Line, width: f32, value: f32 },
+    Fibre {
+        line: Line,
+        width: f32,
+        value: f32,
+    },
 }
 
 impl Weave {
@@ -75,11 +84,13 @@ impl Weave {
                     }
                     _ => false,
                 };
-                let base = self.threads[weft as usize][(number + THREADS as i32 / 2).clamp(0, THREADS as i32 - 1) as usize];
+                let base = self.threads[weft as usize]
+                    [(number + THREADS as i32 / 2).clamp(0, THREADS as i32 - 1) as usize];
                 let round = (1.0 - (off / 0.46).powi(2)).max(0.0).sqrt();
                 // Twisted: fine oblique lines.
                 let twist = 6.0 * (TAU * (along * 1.5 + off * 1.2)).sin();
-                let value = 96.0 + 58.0 * round + 22.0 * height + base + twist + if weft { -8.0 } else { 0.0 };
+                let value =
+                    96.0 + 58.0 * round + 22.0 * height + base + twist + if weft { -8.0 } else { 0.0 };
                 if missing || off.abs() > 0.46 { (-2.0, 0.0) } else { (height * 0.5 + round * 0.5, value) }
             };
             let (warp, weft) = (yarn(u, v, false), yarn(v, u, true));
@@ -120,14 +131,14 @@ impl Weave {
             }
             Defect::Stain => {
                 let blob = Blob::new(spot, random.gen_range(12.0..24.0), 0.6, random);
-                Flaw::Stain(blob, random.gen_range(0.16..0.3))
+                Flaw::Stain(blob, random.gen_range(0.1..0.2))
             }
             Defect::Fibre => {
                 let direction = random.gen_range(0.0..TAU);
                 Flaw::Fibre {
                     line: Line::new(spot, direction, random.gen_range(40.0..90.0), 0.35, random),
-                    width: random.gen_range(1.6..2.6),
-                    value: if random.gen_bool(0.5) { 40.0 } else { 225.0 },
+                    width: random.gen_range(1.0..1.8),
+                    value: if random.gen_bool(0.5) { 70.0 } else { 190.0 },
                 }
             }
         }
@@ -147,6 +158,6 @@ impl Product for Weave {
         let cloth = Self::new(random);
         let camera = Camera::new(3.0, [1.0, 0.95, 0.86], random);
         let flaw = defect.map(|defect| cloth.flaw(defect, random));
-        inspect(&camera, |flaw| cloth.picture(flaw), flaw.as_ref(), 14.0, random)
+        inspect(&camera, |flaw| cloth.picture(flaw), flaw.as_ref(), 9.0)
     }
 }

@@ -1,5 +1,5 @@
 //! What somebody has who follows the documentation: the checkout, the programs on the PATH, a data set, a bundle, a
-//! recording and a camera. The parts are those that `examples/made_up_parts.rs` draws.
+//! recording and a camera. The parts are those that `examples/made_up_parts` draws.
 //!
 //! Included by `#[path]` into the tests that need it; each uses a part of it.
 
