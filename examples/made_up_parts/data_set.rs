@@ -22,7 +22,7 @@ impl Plan {
     pub fn of(kind: Kind) -> Self {
         let (train, good) = match kind {
             Kind::Rings => (60, 20),
-            Kind::Rods => (120, 25),
+            Kind::Rods | Kind::Loose => (120, 25),
             _ => (60, 25),
         };
         Self { kind, train, good, defective: 12, seed: 1 }

@@ -58,7 +58,7 @@ impl Nuts {
                 break;
             }
             // The first one, which may have a defect, is wholly in the image.
-            let border = if nuts.is_empty() { CORNER + 4.0 } else { FLATS * 0.6 };
+            let border = if nuts.is_empty() { CORNER + 4.0 } else { FLATS * 0.9 };
             let mut at = || random.gen_range(border..SIDE as f32 - border);
             let centre = (at(), at());
             let apart = |nut: &Nut| {

@@ -74,7 +74,7 @@ struct Arguments {
     /// The product.
     #[arg(long, value_enum, default_value = "rings")]
     kind: Kind,
-    /// How many good images to learn from: 60 by default, 120 of rods.
+    /// How many good images to learn from: 60 by default, 120 of rods and loose nuts.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     train: Option<u32>,
     /// Another number draws other pieces of the same product.
