@@ -95,7 +95,7 @@ impl Tyre {
             }
             let (dx, dy) = self.pose.local(x, y);
             let radius = dx.hypot(dy) / self.scale;
-            if radius > OUTER + 12.0 || radius < INNER - 14.0 {
+            if !(INNER - 14.0..=OUTER + 12.0).contains(&radius) {
                 return ground;
             }
             let cover = edge(radius - INNER) * edge(OUTER - radius);
