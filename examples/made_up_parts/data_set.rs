@@ -22,7 +22,8 @@ impl Plan {
     pub fn of(kind: Kind) -> Self {
         let (train, good) = match kind {
             Kind::Rings => (60, 20),
-            Kind::Rods | Kind::Loose => (120, 25),
+            Kind::Rods => (240, 25),
+            Kind::Loose => (120, 25),
             _ => (60, 25),
         };
         Self { kind, train, good, defective: 12, seed: 1 }

@@ -49,7 +49,7 @@ pub(crate) trait Product {
 pub(crate) enum Kind {
     /// Machined rings that nearly fill the image, always at the same place.
     Rings,
-    /// Screws on a light ground, turned and shifted, with small defects.
+    /// Screws on a light ground, turned by any angle, with small defects.
     Rods,
     /// Dark tyres on a dark, mottled ground.
     Dark,
@@ -74,7 +74,7 @@ struct Arguments {
     /// The product.
     #[arg(long, value_enum, default_value = "rings")]
     kind: Kind,
-    /// How many good images to learn from: 60 by default, 120 of rods and loose nuts.
+    /// How many good images to learn from: 60 by default, 240 of rods, 120 of loose nuts.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     train: Option<u32>,
     /// Another number draws other pieces of the same product.
