@@ -195,7 +195,7 @@ impl Known {
         staging.write_graph(&graph)?;
         let histograms = filling.write(&mut staging)?;
         let cpr = Arc::new(Cpr::open(params.clone(), &input, &Bank::open(&staging.bank())?)?);
-        let calibration = judged::calibration(&cpr, &histograms, progress)?;
+        let (calibration, scores) = judged::calibration(&cpr, &histograms, progress)?;
 
         let mut manifest = options.manifest(Fitted {
             method: NAME,
@@ -211,7 +211,7 @@ impl Known {
             manifest.training.steps = learned.steps;
             manifest.training.branch = Some(learned.training);
         }
-        staging.commit(manifest, images.learned().as_ref())
+        staging.commit(manifest, images.learned().as_ref(), images.scored(&scores).as_ref())
     }
 }
 

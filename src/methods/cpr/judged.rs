@@ -15,15 +15,17 @@ use std::sync::Arc;
 /// Images at most that calibrate the bundle; more would only make fitting slower.
 const CALIBRATED: usize = 1_000;
 
-/// The threshold and the scale, from the score of each image of the bank against the others. `histograms` are the bank's,
-/// `[N, blocks, bins]`.
+/// The threshold and the scale, from the score of each image of the bank against the others, with these scores. `histograms` are the
+/// bank's, `[N, blocks, bins]`.
 pub(super) fn calibration(
     cpr: &Arc<Cpr>,
     histograms: &[f32],
     progress: &mut dyn Progress,
-) -> Result<Calibration> {
+) -> Result<(Calibration, Scores)> {
     let scores = leave_one_out(cpr, histograms, progress)?;
-    calibrate(&scores, FALSE_ALARMS, "training images, each against the others", |score| cpr.map_level(score))
+    let source = "training images, each against the others";
+    let calibration = calibrate(&scores, FALSE_ALARMS, source, |score| cpr.map_level(score))?;
+    Ok((calibration, scores))
 }
 
 /// The score of every image of the bank (an even selection of very many) against the others.
@@ -52,6 +54,7 @@ fn leave_one_out(cpr: &Arc<Cpr>, histograms: &[f32], progress: &mut dyn Progress
         let own = &histograms[index * cpr.blocks.len()..][..cpr.blocks.len()];
         let found = retrieve.retrieve_by(own, &local, foreground.as_ref(), neighbours, Some(index))?;
         let (map, value) = score.score(&found, None)?;
+        scores.images.push(index);
         scores.normal.push(value);
         scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);
         progress.advance();

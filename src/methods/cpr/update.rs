@@ -39,7 +39,8 @@ pub fn update(
     staging.write_graph(bundle.graph())?;
     let histograms = filling.write(&mut staging)?;
     let cpr = Arc::new(Cpr::open(params.clone(), &manifest.input, &Bank::open(&staging.bank())?)?);
-    manifest.calibration = judged::calibration(&cpr, &histograms, progress)?;
+    let (calibration, scores) = judged::calibration(&cpr, &histograms, progress)?;
+    manifest.calibration = calibration;
     options.record(&mut manifest, &params, images)?;
-    staging.commit(manifest, images.learned().as_ref())
+    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores).as_ref())
 }

@@ -1,9 +1,10 @@
 //! The images that a method is fitted to.
 
 use super::{FitOptions, InputSize, Progress, SIDE, UpdateOptions};
-use crate::bundle::{Bundle, LearnedImage, LearnedImages, hash_file};
+use crate::bundle::{Bundle, LearnedImage, LearnedImages, TrainingScores, hash_file};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
+use crate::evaluate::calibration::Scores;
 use crate::frame::{InputSpec, Picture, Preprocessor, Rect, load_picture};
 use crate::network::{FeatureMap, Network};
 use std::collections::{HashMap, HashSet};
@@ -108,6 +109,26 @@ impl ImageSet {
         let mut learned = self.known.clone()?;
         learned.extend(&self.read);
         Some(learned)
+    }
+
+    /// What the training images scored, by their names; none where the scores are not those of training images, or the bundle does not
+    /// say which it has learned from.
+    pub fn scored(&self, scores: &Scores) -> Option<TrainingScores> {
+        let found = TrainingScores::new(&self.learned()?, &scores.images, &scores.normal);
+        (!found.scores().is_empty()).then_some(found)
+    }
+
+    /// The scores that `bundle` keeps, which has only grown since, with those of the images that were added; none where it keeps none:
+    /// what some images scored would be taken for what all did.
+    ///
+    /// # Errors
+    /// As [`TrainingScores::read`].
+    pub fn scored_beyond(&self, bundle: &Bundle, added: &Scores) -> Result<Option<TrainingScores>> {
+        let known = TrainingScores::read(bundle.path(), &bundle.manifest().files)?;
+        Ok(known.map(|mut known| {
+            known.extend(self.scored(added).into_iter().flatten());
+            known
+        }))
     }
 
     /// Number of images; it shrinks when one turns out to be unreadable.

@@ -110,7 +110,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         images: images.len(),
         skipped: images.skipped(),
     });
-    staging.commit(manifest, images.learned().as_ref())
+    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores).as_ref())
 }
 
 /// The backbone with normalised features of the layers.
@@ -188,6 +188,7 @@ fn leave_one_out(
             .map(|places| places.iter().map(|chosen| own(chosen).map_or(NONE, |at| at as u32)).collect())
             .collect();
         score_without(hetmm, features, image, &skipped, &mut scores)?;
+        scores.images.push(image);
         progress.advance();
         if progress.interrupted() {
             return Err(Error::Interrupted);

@@ -138,7 +138,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         images: images.len(),
         skipped: images.skipped(),
     });
-    staging.commit(manifest, images.learned().as_ref())
+    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores).as_ref())
 }
 
 /// Bytes that a fit takes for a while.
@@ -307,6 +307,7 @@ impl Folds<'_> {
                 let (map, value) = score.score(&found, None)?;
                 tops += f64::from(map.iter().copied().fold(0.0, f32::max));
                 roots += value.sqrt();
+                scores.images.push(image);
                 scores.normal.push(value);
                 scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);
             }

@@ -4,7 +4,7 @@
 //! then score these, which calibrates the bundle.
 
 use super::coreset::{self, Coreset};
-use super::folds::Folds;
+use super::folds::{Folds, Judged};
 use super::index;
 use super::judged::{self, Judge};
 use super::patches::Patches;
@@ -73,7 +73,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     rows.take(patches.values(), &chosen, patches.dimension, patches.per_image(), 0);
     rows.relate(&params, progress)?;
     index::build(&mut rows, &patches, 0, &mut params, options.seed, progress)?;
-    let (scores, source) = match patches.images {
+    let (Judged { scores, images: scored }, source) = match patches.images {
         1 => judge_views(&rows, &params, &mut staging, &mut images, &mut network, progress)?,
         _ => {
             let (rows, patches, params, input) = (&rows, &patches, &params, &input);
@@ -95,7 +95,8 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         images: params.references,
         skipped: images.skipped(),
     });
-    staging.commit(manifest, images.learned().as_ref())
+    let scored = images.scored(&judged::of_images(&scores, scored));
+    staging.commit(manifest, images.learned().as_ref(), scored.as_ref())
 }
 
 /// What views of the only image are scored by the bank, and where that comes from, for people.
@@ -106,13 +107,14 @@ fn judge_views(
     images: &mut ImageSet,
     network: &mut Network,
     progress: &mut dyn Progress,
-) -> Result<(Vec<[f32; 3]>, &'static str)> {
+) -> Result<(Judged, &'static str)> {
     rows.write(staging, params, &[])?;
     let bank = Bank::open(&staging.bank())?;
     let mut judge = Judge::new(&Arc::new(PatchCore::open(params.clone(), images.input(), &bank)?));
     progress.note("a single good image: how much good ones differ is guessed from shifted views of it");
     images.shifted_views(network, "calibrating", progress, |maps, progress| judge.judge(maps, progress))?;
-    Ok((judge.finish(), "the only training image, seen again without a strip at one side"))
+    let judged = Judged { scores: judge.finish(), images: Vec::new() };
+    Ok((judged, "the only training image, seen again without a strip at one side"))
 }
 
 fn build_graph(

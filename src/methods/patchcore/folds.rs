@@ -42,16 +42,25 @@ pub(super) struct Folds<'a> {
     pub seed: u64,
 }
 
+/// What images were scored.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// The image score, the mean and the largest value of the map.
+    pub scores: Vec<[f32; 3]>,
+    /// The number of each image in the bank; none where views of an image were scored.
+    pub images: Vec<usize>,
+}
+
 impl Folds<'_> {
-    /// The image score, the mean and the largest value of the map of each image (an even selection of very many); banks are
-    /// written to `staging`, whose own one is to be written again.
-    pub fn scores(&self, staging: &mut Staging<'_>, progress: &mut dyn Progress) -> Result<Vec<[f32; 3]>> {
+    /// The image score, the mean and the largest value of the map of each image (an even selection of very many), and the image's
+    /// number in the bank; banks are written to `staging`, whose own one is to be written again.
+    pub fn scores(&self, staging: &mut Staging<'_>, progress: &mut dyn Progress) -> Result<Judged> {
         let nearest = self.nearest(progress)?;
         let chosen: Vec<usize> =
             (0..self.patches.images).step_by(self.patches.images.div_ceil(CALIBRATED)).collect();
         let folds = FOLDS.min(chosen.len());
         progress.stage("calibrating", chosen.len());
-        let mut scores = Vec::new();
+        let mut judged = Judged::default();
         for fold in 0..folds {
             let out: Vec<usize> = chosen.iter().copied().skip(fold).step_by(folds).collect();
             let mut rows = self.without(&out, &nearest, progress)?;
@@ -69,10 +78,11 @@ impl Folds<'_> {
             let mut judge = Judge::new(&patchcore);
             for image in out {
                 judge.judge(&[self.patches.map(image)], progress)?;
+                judged.images.push(self.first + image);
             }
-            scores.extend(judge.finish());
+            judged.scores.extend(judge.finish());
         }
-        Ok(scores)
+        Ok(judged)
     }
 
     /// The row of the bank that is nearest to each patch, in the projection.

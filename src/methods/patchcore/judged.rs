@@ -52,9 +52,13 @@ pub(super) fn peak(scores: &[[f32; 3]]) -> f64 {
 
 /// The threshold and the scale; `params` has the peak.
 pub(super) fn calibration(scores: &[[f32; 3]], params: &Params, source: &str) -> Result<Calibration> {
+    calibrate(&of_images(scores, Vec::new()), FALSE_ALARMS, source, |score| score * params.peak)
+}
+
+/// The scores, which are those of the training `images` where these are named.
+pub(super) fn of_images(scores: &[[f32; 3]], images: Vec<usize>) -> Scores {
     let column = |i: usize| scores.iter().map(|image| f64::from(image[i])).collect();
-    let scores = Scores { normal: column(0), map_means: column(1), defective: Vec::new() };
-    calibrate(&scores, FALSE_ALARMS, source, |score| score * params.peak)
+    Scores { normal: column(0), map_means: column(1), defective: Vec::new(), images }
 }
 
 /// A part of a stage that is shown as a whole: it can be interrupted, and says nothing.
