@@ -164,12 +164,7 @@ mod tests {
     use super::*;
 
     fn scores(normal: impl IntoIterator<Item = f64>, defective: Vec<f64>) -> Scores {
-        Scores {
-            normal: normal.into_iter().collect(),
-            map_means: vec![0.1],
-            defective,
-            images: Vec::new(),
-        }
+        Scores { normal: normal.into_iter().collect(), map_means: vec![0.1], defective, images: Vec::new() }
     }
 
     #[test]

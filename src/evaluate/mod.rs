@@ -5,14 +5,17 @@ pub mod calibration;
 mod components;
 mod decisions;
 mod metrics;
+mod odd;
 mod pixels;
 mod report;
 
 pub use components::label_components;
 pub use decisions::{Confusion, Rate};
 pub use metrics::{MetricError, MetricParams, OperatingPoint, RankingMetrics, image_metrics};
+pub use odd::{Odd, OddParams, odd};
 pub use pixels::{OverlapPoint, PixelMetrics, PixelSamples, pixel_metrics};
 pub use report::{
     ComparedMethod, Comparison, Example, ExampleResult, LearningPoint, MethodFigures, ModelFacts, Outcome,
-    PixelFigures, Report, ReportError, ReportImage, ReportParams, Timing, UNFINISHED, write_atomically,
+    PixelFigures, Report, ReportError, ReportImage, ReportParams, Timing, TrainingImage, TrainingReport,
+    UNFINISHED, write_atomically,
 };

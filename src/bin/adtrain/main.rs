@@ -14,6 +14,7 @@ mod info;
 mod learning;
 mod predict;
 mod synthesize;
+mod training;
 mod update;
 
 use clap::{Parser, Subcommand};

@@ -38,14 +38,15 @@ impl CprRetrieve {
         }
     }
 
-    /// Compares a frame's local features with the nearest references that its histograms, `[blocks, bins]`, find.
+    /// Compares a frame's local features with the nearest references that its histograms, `[blocks, bins]`, find, those of `exclude` left
+    /// out.
     pub(super) fn retrieve_by(
         &mut self,
         histograms: &[f32],
         local: &[FeatureMap],
         foreground: Option<&FeatureMap>,
         neighbours: usize,
-        exclude: Option<usize>,
+        exclude: &[usize],
     ) -> Result<Retrieved> {
         check_finite(local)?;
         let neighbours = self.nearest(histograms, neighbours, exclude);
@@ -57,9 +58,9 @@ impl CprRetrieve {
     }
 
     /// The K references whose code histograms are nearest, nearest first; equal ones in the bank's order.
-    fn nearest(&mut self, histograms: &[f32], count: usize, exclude: Option<usize>) -> Vec<Neighbour> {
+    fn nearest(&mut self, histograms: &[f32], count: usize, exclude: &[usize]) -> Vec<Neighbour> {
         self.cpr.comparison.distances(histograms, &mut self.query, &mut self.distances);
-        let all = self.distances.iter().enumerate().filter(|(index, _)| Some(*index) != exclude);
+        let all = self.distances.iter().enumerate().filter(|(index, _)| !exclude.contains(index));
         let mut found: Vec<Neighbour> = all.map(|(index, &distance)| Neighbour { index, distance }).collect();
         let order =
             |a: &Neighbour, b: &Neighbour| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index));
@@ -147,6 +148,7 @@ impl Retrieve for CprRetrieve {
         }
         let mut histograms = std::mem::take(&mut self.histograms);
         cpr.blocks.histograms(rest[0].bytes(), &mut histograms);
+        let exclude = exclude.as_slice();
         let retrieved = self.retrieve_by(&histograms, local, rest.get(1), neighbours, exclude);
         self.histograms = histograms;
         retrieved

@@ -34,13 +34,14 @@ pub fn update(
     let network = bundle.network(options.device, options.threads)?;
     filling.add(images, &mut lock(&network), "looking at the new images", progress)?;
 
+    let twins = images.twins_beyond(bundle)?;
     params.references = filling.images();
     params.check(&manifest.input).map_err(Error::Setting)?;
     staging.write_graph(bundle.graph())?;
     let histograms = filling.write(&mut staging)?;
     let cpr = Arc::new(Cpr::open(params.clone(), &manifest.input, &Bank::open(&staging.bank())?)?);
-    let (calibration, scores) = judged::calibration(&cpr, &histograms, progress)?;
+    let (calibration, scores) = judged::calibration(&cpr, &histograms, &twins, progress)?;
     manifest.calibration = calibration;
     options.record(&mut manifest, &params, images)?;
-    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores).as_ref())
+    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores, &twins).as_ref())
 }

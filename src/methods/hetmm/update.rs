@@ -64,11 +64,13 @@ pub fn update(
     staging.write_graph(bundle.graph())?;
     staging.write_bank(&tensors(&packed, &[], &[]))?;
     let hetmm = Arc::new(Hetmm::open(params.clone(), &manifest.input, &Bank::open(&staging.bank())?)?);
-    progress.stage("calibrating", images.len());
+    let chosen = images.twins().firsts();
+    progress.stage("calibrating", chosen.len());
     let mut new = Scores::default();
-    for image in 0..images.len() {
-        let skipped: Vec<Vec<u32>> =
-            shapes.iter().map(|shape| vec![(before + image) as u32; shape.places()]).collect();
+    for image in chosen {
+        let group = images.twins().group(image).iter().map(|image| (before + image) as u32);
+        let group: Vec<u32> = group.collect();
+        let skipped: Vec<Vec<u32>> = shapes.iter().map(|shape| group.repeat(shape.places())).collect();
         score_without(&hetmm, &features, image, &skipped, &mut new)?;
         new.images.push(manifest.training.images + image);
         progress.advance();

@@ -15,7 +15,7 @@ use crate::frame::InputSpec;
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
 use crate::methods::fitting::{
-    FitOptions, Fitted, ImageSet, Progress, Spool, free_disk, free_memory, with_precision,
+    FitOptions, Fitted, ImageSet, Progress, Spool, Twins, free_disk, free_memory, with_precision,
 };
 use crate::network::backbone::Layer;
 use crate::network::{Network, OutputSpec};
@@ -108,13 +108,18 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     params.epsilon = params.epsilon.max(params.epsilon_share * variance);
     let count = params.centroid_count(images.input());
     let clusters = cluster(&samples.values, params.channels, count, options.seed, progress)?;
-    let folds = if images.len() < MANY { FOLDS_OF_FEW } else { FOLDS }.min(images.len());
+    let twins = images.twins();
+    // Without the largest group enough must be left to have a covariance; else a twin is as good as another image.
+    let (alone, largest) = (Twins::none(images.len()), twins.largest());
+    let twins = if images.len() < largest + LEAST_IMAGES - 1 { &alone } else { twins };
+    let folds = if twins.groups() < MANY { FOLDS_OF_FEW } else { FOLDS }.min(twins.groups());
     progress.stage("estimating distributions", (1 + folds) * shape.height);
     let all: Vec<usize> = (0..images.len()).collect();
     let (distributions, weights) = estimate(&features, &all, &params, None, &options.scratch, progress)?;
     staging.write_bank(&distributions.tensors(&clusters.centroids))?;
     let per_image = samples.per_image;
-    let fold = Folds { count: folds, features: &features, weights: &weights, clusters: &clusters, per_image };
+    let (features, weights, clusters) = (&features, &weights, &clusters);
+    let fold = Folds { count: folds, features, weights, clusters, per_image, twins };
     let (scores, map_scale) = fold.scores(&params, images.input(), options, progress)?;
     params.map_scale = map_scale;
     if params.shifts > 0 {
@@ -135,10 +140,9 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         input,
         params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
         calibration,
-        images: images.len(),
-        skipped: images.skipped(),
+        images: &images,
     });
-    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores).as_ref())
+    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores, twins).as_ref())
 }
 
 /// Bytes that a fit takes for a while.
@@ -277,10 +281,12 @@ struct Folds<'a> {
     clusters: &'a Clusters<'a>,
     /// Features that each image has among those of the clusters.
     per_image: usize,
+    /// Which images are near-twins; they are left out together.
+    twins: &'a Twins,
 }
 
 impl Folds<'_> {
-    /// The scores of all images, and what the root of a score is multiplied by for the map's largest value.
+    /// The scores of all images, one of near-twins, and what the root of a score is multiplied by for the map's largest value.
     fn scores(
         &self,
         params: &Params,
@@ -291,22 +297,27 @@ impl Folds<'_> {
         // Only what the frame as it is says: training images are not shifted.
         let params = Params { shifts: 0, ..params.clone() };
         let mut scores = Scores::default();
+        let mut folds = vec![0; params.references];
+        for (number, first) in self.twins.firsts().into_iter().enumerate() {
+            self.twins.group(first).iter().for_each(|&image| folds[image] = number % self.count);
+        }
         let (mut tops, mut roots) = (0.0, 0.0);
         for fold in 0..self.count {
             let (left_out, others): (Vec<usize>, Vec<usize>) =
-                (0..params.references).partition(|image| image % self.count == fold);
+                (0..params.references).partition(|&image| folds[image] == fold);
             let weights = Some(self.weights);
             let (Distributions { weighted, aggregated }, _) =
                 estimate(self.features, &others, &params, weights, &options.scratch, progress)?;
             // An image would be found among centroids that its own features made.
-            let centroids = self.clusters.with(|feature| feature / self.per_image % self.count != fold);
+            let centroids = self.clusters.with(|feature| folds[feature / self.per_image] != fold);
             let npad = Arc::new(Npad::new(params.clone(), input, weighted, aggregated, centroids));
             let (mut retrieve, mut score) = (npad.clone().retrieve(), npad.score());
-            for image in left_out {
+            for image in left_out.into_iter().filter(|&image| self.twins.first_of(image) == image) {
                 let found = retrieve.retrieve(&[self.features.image(image)], 0, None)?;
                 let (map, value) = score.score(&found, None)?;
                 tops += f64::from(map.iter().copied().fold(0.0, f32::max));
                 roots += value.sqrt();
+                progress.scored(image, &map);
                 scores.images.push(image);
                 scores.normal.push(value);
                 scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);

@@ -77,7 +77,8 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         1 => judge_views(&rows, &params, &mut staging, &mut images, &mut network, progress)?,
         _ => {
             let (rows, patches, params, input) = (&rows, &patches, &params, &input);
-            let folds = Folds { params, input, rows, patches, first: 0, radius: 0.0, seed: options.seed };
+            let (seed, twins) = (options.seed, images.twins());
+            let folds = Folds { params, input, rows, patches, first: 0, radius: 0.0, seed, twins };
             (folds.scores(&mut staging, progress)?, "training images, each against a bank of others")
         }
     };
@@ -92,10 +93,9 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         input,
         params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
         calibration,
-        images: params.references,
-        skipped: images.skipped(),
+        images: &images,
     });
-    let scored = images.scored(&judged::of_images(&scores, scored));
+    let scored = images.scored(&judged::of_images(&scores, scored), images.twins());
     staging.commit(manifest, images.learned().as_ref(), scored.as_ref())
 }
 
@@ -112,7 +112,9 @@ fn judge_views(
     let bank = Bank::open(&staging.bank())?;
     let mut judge = Judge::new(&Arc::new(PatchCore::open(params.clone(), images.input(), &bank)?));
     progress.note("a single good image: how much good ones differ is guessed from shifted views of it");
-    images.shifted_views(network, "calibrating", progress, |maps, progress| judge.judge(maps, progress))?;
+    images.shifted_views(network, "calibrating", progress, |maps, progress| {
+        judge.judge(maps, None, progress)
+    })?;
     let judged = Judged { scores: judge.finish(), images: Vec::new() };
     Ok((judged, "the only training image, seen again without a strip at one side"))
 }

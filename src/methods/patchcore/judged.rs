@@ -23,14 +23,22 @@ impl Judge {
         Self { retrieve, score, neighbours: patchcore.neighbours(), scores: Vec::new() }
     }
 
-    /// Scores a normal image.
-    pub fn judge(&mut self, maps: &[FeatureMap], progress: &mut dyn Progress) -> Result<()> {
+    /// Scores a normal image, that of the number `image` in the bank if it is one of the bank's.
+    pub fn judge(
+        &mut self,
+        maps: &[FeatureMap],
+        image: Option<usize>,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         progress.advance();
         let found = self.retrieve.retrieve(maps, self.neighbours, None)?;
         let (map, value) = self.score.score(&found, None)?;
+        if let Some(image) = image {
+            progress.scored(image, &map);
+        }
         let mean = map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64;
         self.scores.push([value as f32, mean as f32, map.iter().copied().fold(0.0, f32::max)]);
         Ok(())

@@ -69,6 +69,7 @@ pub fn update(
         first: before,
         radius: params.selection.radius,
         seed,
+        twins: images.twins(),
     };
     let new = folds.scores(&mut staging, progress)?;
     let mut scores = known;
