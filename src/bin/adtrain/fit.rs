@@ -207,8 +207,8 @@ fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
     let training = &manifest.training;
     let left_out = [
         (training.skipped, "left out because they cannot be read"),
-        (training.copies, "left out because they are copies"),
-        (training.twins, "of them near-twins of others"),
+        (training.copies, "left out as copies of others"),
+        (training.twins, "near-twins of others"),
     ];
     let left_out = left_out.iter().filter(|(count, _)| *count > 0);
     let left_out: String = left_out.map(|(count, what)| format!(", {count} {what}")).collect();

@@ -70,8 +70,8 @@ fn describe(manifest: &Manifest, odd: &[String]) -> String {
     let fit = serde_json::to_value(input.fit).unwrap_or_default();
     let left_out = [
         (training.skipped, "left out"),
-        (training.copies, "copies left out"),
-        (training.twins, "of them near-twins of others"),
+        (training.copies, "left out as copies"),
+        (training.twins, "near-twins of others"),
     ];
     let left_out = left_out.iter().filter(|(count, _)| *count > 0);
     let left_out: String = left_out.map(|(count, what)| format!(", {count} {what}")).collect();

@@ -145,7 +145,7 @@ impl Found {
         let count = |count: usize, what: &str| (count > 0).then(|| format!("{count} {what}"));
         let facts = [
             count(training.images, "images"),
-            count(training.copies, "copies left out"),
+            count(training.copies, "left out as copies"),
             count(training.twins, "near-twins"),
             count(training.skipped, "left out because they cannot be read"),
         ];

@@ -193,7 +193,7 @@ impl Known {
         }
         params.check(&input).map_err(Error::Setting)?;
         staging.write_graph(&graph)?;
-        let histograms = filling.write(&mut staging)?;
+        let histograms = filling.write(&mut staging, images.twins())?;
         let cpr = Arc::new(Cpr::open(params.clone(), &input, &Bank::open(&staging.bank())?)?);
         let (calibration, scores) = judged::calibration(&cpr, &histograms, images.twins(), progress)?;
 

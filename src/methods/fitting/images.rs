@@ -3,7 +3,7 @@
 use super::distinct::{Found, any_readable, distinct};
 use super::twins::{Sketches, Twins};
 use super::{FitOptions, InputSize, Progress, SIDE, UpdateOptions, exclude};
-use crate::bundle::{Bundle, LearnedImage, LearnedImages, Manifest, TrainingScores};
+use crate::bundle::{Bundle, LearnedImage, LearnedImages, TrainingScores};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
 use crate::evaluate::calibration::Scores;
@@ -167,21 +167,6 @@ impl ImageSet {
         Ok(known.map(|known| known.with(self.scored(added, &twins).unwrap_or_default())))
     }
 
-    /// The near-twins among the images of `bundle`, as far as it says so, and among those that are added to them.
-    ///
-    /// # Errors
-    /// As [`TrainingScores::read`].
-    pub fn twins_beyond(&self, bundle: &Bundle) -> Result<Twins> {
-        let Manifest { training, files, .. } = bundle.manifest();
-        let scores = TrainingScores::read(bundle.path(), files)?.unwrap_or_default();
-        let known = self.known.iter().flat_map(|known| known.images()).enumerate();
-        let number: HashMap<&str, usize> = known.map(|(at, image)| (image.name.as_str(), at)).collect();
-        let number = |name: &str| number.get(name).copied().filter(|&at| at < training.images);
-        let pairs = scores.twins().iter();
-        let pairs = pairs.filter_map(|twin| Some((number(&twin.image)?, number(&twin.twin_of)?)));
-        Ok(self.twins.after(&Twins::of_pairs(training.images, pairs)))
-    }
-
     /// Number of images; it shrinks when one turns out to be unreadable.
     pub fn len(&self) -> usize {
         self.paths.len()
@@ -267,8 +252,7 @@ impl ImageSet {
         let twins = self.sketches.twins();
         if twins != self.twins && twins.count() > 0 {
             progress.note(&format!(
-                "{} of {} images are near-twins of others, as re-encoded copies and frames of a burst are: where one of them is scored \
-                 to calibrate, all of them are left out",
+                "{} of {} images are near-twins of others, as re-encoded copies and frames of a burst are: they do not count as other parts",
                 twins.count(),
                 self.read.len()
             ));

@@ -146,14 +146,14 @@ impl Twins {
         self.firsts().into_iter().step_by(self.groups().div_ceil(most).max(1)).collect()
     }
 
-    /// `count` images, of which the first of each pair is a twin of the second; a pair whose second one is a twin itself is none.
-    pub fn of_pairs(count: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Self {
-        let mut of: Vec<usize> = (0..count).collect();
-        pairs.into_iter().for_each(|(twin, first)| of[twin] = first);
-        let firsts: Vec<bool> = of.iter().enumerate().map(|(image, &first)| image == first).collect();
-        Self::new(
-            of.iter().enumerate().map(|(image, &first)| if firsts[first] { first } else { image }).collect(),
-        )
+    /// The images of these groups, each called by the number of its first image.
+    pub fn of_groups(groups: &[u32]) -> Self {
+        Self::new(groups.iter().map(|&first| first as usize).collect())
+    }
+
+    /// The group of each image, called by the number of its first image.
+    pub fn to_groups(&self) -> Vec<u32> {
+        self.of.iter().map(|&first| first as u32).collect()
     }
 
     /// The same images behind `others`.
@@ -272,12 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_put_together_from_pairs() {
-        let before = Twins::of_pairs(4, [(2, 0), (3, 2)]);
-        assert_eq!(before.pairs().collect::<Vec<_>>(), [(2, 0)], "a twin of a twin stands for itself");
-        let all = Twins::of_pairs(3, [(1, 0)]).after(&before);
+    fn groups_are_put_together() {
+        let all = Twins::of_groups(&[0, 0, 2]).after(&Twins::of_groups(&[0, 1, 0, 3]));
         assert_eq!(all.pairs().collect::<Vec<_>>(), [(2, 0), (5, 4)]);
-        assert_eq!((all.chosen(2), all.largest()), (vec![0, 4], 2));
+        assert_eq!(all.to_groups(), [0, 1, 0, 3, 4, 4, 6]);
+        assert_eq!((all.chosen(3), all.largest()), (vec![0, 3, 6], 2));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::bundle::{Bank, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::frame::InputSpec;
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, with_precision};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Twins, with_precision};
 use crate::network::backbone::Layer;
 use crate::network::graph::GraphBuilder;
 use crate::network::{Network, OutputSpec};
@@ -66,7 +66,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let patches =
         Patches::embed(&mut images, &mut network, &params, options.seed, &options.scratch, progress)?;
 
-    let chosen = choose(&patches, &mut params, options.seed, progress)?;
+    let chosen = choose(&patches, images.twins(), &mut params, options.seed, progress)?;
     params.references = patches.images;
     params.rows = chosen.len();
     let mut rows = Rows::new(Vec::new(), Vec::new());
@@ -147,15 +147,18 @@ fn outputs(params: &Params, input: &InputSpec) -> Vec<OutputSpec> {
     vec![OutputSpec::floats(PATCHES, [1, height, width, params.embedding.aggregated])]
 }
 
-/// Chooses the coreset, and notes its radius in `params`.
+/// Chooses the coreset, and notes its radius in `params`. Near-twins have patches to choose from, but add none to the number of them: what they
+/// show is that of one image, and a bank of more rows for it would score all parts lower.
 fn choose(
     patches: &Patches,
+    twins: &Twins,
     params: &mut Params,
     seed: u64,
     progress: &mut dyn Progress,
 ) -> Result<Vec<usize>> {
     let points = patches.points();
-    let count = ((points.len() as f64 * params.coreset) as usize).max(1);
+    let different = twins.groups() * patches.per_image();
+    let count = ((different as f64 * params.coreset) as usize).max(1);
     let Selection { start, starts, .. } = params.selection.clone();
     progress.stage("choosing the coreset", count);
     let anchors = match start {
