@@ -14,7 +14,9 @@ use crate::bundle::{Bank, Manifest, Staging};
 use crate::dataset::synthetic::ProductKind;
 use crate::error::{Error, Result};
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Fitted, Foreground, ImageSet, Progress, in_bytes, with_precision};
+use crate::methods::fitting::{
+    FitOptions, Fitted, Foreground, ImageSet, Progress, Twins, in_bytes, with_precision,
+};
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
 use crate::network::{Network, OutputSpec};
@@ -297,8 +299,26 @@ fn draw(
         }
         Ok(())
     })?;
+    let twins = images.twins();
+    if twins.count() > 0 {
+        for Samples { channels, all, border, centre } in &mut drawn {
+            for (values, (_, count)) in [all, border, centre].into_iter().zip(&quota) {
+                *values = of_firsts(values, count * *channels, twins);
+            }
+        }
+    }
     trim(&mut drawn, CLUSTERED, &mut random);
     Ok(drawn)
+}
+
+/// The `values` of one image of each group of near-twins; every image has `each` of them.
+fn of_firsts(values: &[f32], each: usize, twins: &Twins) -> Vec<f32> {
+    let images = values.chunks_exact(each.max(1)).enumerate();
+    images
+        .filter(|(image, _)| twins.first_of(*image) == *image)
+        .flat_map(|(_, values)| values)
+        .copied()
+        .collect()
 }
 
 /// Drops vectors drawn from whole images, the same of each layer, at random until at most `most` are left.

@@ -167,11 +167,6 @@ impl Twins {
         self.of.iter().copied().enumerate().filter(|(image, first)| image != first)
     }
 
-    /// Number of images in the largest group.
-    pub fn largest(&self) -> usize {
-        self.groups.values().map(Vec::len).max().unwrap_or(0)
-    }
-
     /// The first image of the group that `image` belongs to.
     pub fn first_of(&self, image: usize) -> usize {
         self.of[image]
@@ -276,7 +271,7 @@ mod tests {
         let all = Twins::of_groups(&[0, 0, 2]).after(&Twins::of_groups(&[0, 1, 0, 3]));
         assert_eq!(all.pairs().collect::<Vec<_>>(), [(2, 0), (5, 4)]);
         assert_eq!(all.to_groups(), [0, 1, 0, 3, 4, 4, 6]);
-        assert_eq!((all.chosen(3), all.largest()), (vec![0, 3, 6], 2));
+        assert_eq!((all.chosen(3), all.group(4)), (vec![0, 3, 6], &[4, 5][..]));
     }
 
     #[test]

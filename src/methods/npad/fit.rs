@@ -94,7 +94,8 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let options = &*with_precision(options, &names, &mut images, progress)?;
     let graph = heads::features(options, size, &layers, &chosen, &params, shape)?;
     staging.write_graph(&graph)?;
-    let (features, samples, variance) = extract(&graph, options, &mut images, &params, shape, progress)?;
+    params.references = one_of_each(&images).groups();
+    let (features, mut samples, variance) = extract(&graph, options, &mut images, &params, shape, progress)?;
     if images.len() < LEAST_IMAGES {
         let found = match images.len() {
             1 => "1 good image is".into(),
@@ -104,22 +105,20 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
             "{found} not enough: at least {LEAST_IMAGES} are needed for distributions that leave one out"
         )));
     }
-    params.references = images.len();
+    let twins = one_of_each(&images);
+    let firsts = twins.firsts();
+    samples.keep(&firsts, params.channels);
+    params.references = firsts.len();
     params.epsilon = params.epsilon.max(params.epsilon_share * variance);
     let count = params.centroid_count(images.input());
     let clusters = cluster(&samples.values, params.channels, count, options.seed, progress)?;
-    let twins = images.twins();
-    // Without the largest group enough must be left to have a covariance; else a twin is as good as another image.
-    let (alone, largest) = (Twins::none(images.len()), twins.largest());
-    let twins = if images.len() < largest + LEAST_IMAGES - 1 { &alone } else { twins };
-    let folds = if twins.groups() < MANY { FOLDS_OF_FEW } else { FOLDS }.min(twins.groups());
+    let folds = if firsts.len() < MANY { FOLDS_OF_FEW } else { FOLDS }.min(firsts.len());
     progress.stage("estimating distributions", (1 + folds) * shape.height);
-    let all: Vec<usize> = (0..images.len()).collect();
-    let (distributions, weights) = estimate(&features, &all, &params, None, &options.scratch, progress)?;
+    let (distributions, weights) = estimate(&features, &firsts, &params, None, &options.scratch, progress)?;
     staging.write_bank(&distributions.tensors(&clusters.centroids))?;
     let per_image = samples.per_image;
-    let (features, weights, clusters) = (&features, &weights, &clusters);
-    let fold = Folds { count: folds, features, weights, clusters, per_image, twins };
+    let (features, weights, clusters, firsts) = (&features, &weights, &clusters, &firsts);
+    let fold = Folds { count: folds, features, weights, clusters, per_image, images: firsts };
     let (scores, map_scale) = fold.scores(&params, images.input(), options, progress)?;
     params.map_scale = map_scale;
     if params.shifts > 0 {
@@ -142,7 +141,14 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         calibration,
         images: &images,
     });
-    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores, twins).as_ref())
+    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores, &twins).as_ref())
+}
+
+/// The near-twins of which one alone is learned from: more of them would make a place's spread smaller than that of different parts. Where too few
+/// images would be left to have a covariance, a twin is as good as another image.
+fn one_of_each(images: &ImageSet) -> Twins {
+    let twins = images.twins();
+    if twins.groups() < LEAST_IMAGES { Twins::none(images.len()) } else { twins.clone() }
 }
 
 /// Bytes that a fit takes for a while.
@@ -249,7 +255,7 @@ fn extract(
     let mut network = Network::load(graph, size, first, options.device, options.threads)?;
     let mut spool = Spool::new(&options.scratch)?;
     let clustered = CLUSTERED * params.centroid_count(images.input());
-    let share = clustered.div_ceil(images.len()).min(shape.places());
+    let share = clustered.div_ceil(params.references.max(1)).min(shape.places());
     let mut random = Xoshiro256Plus::seed_from_u64(options.seed);
     let (mut samples, mut averaged) = (Vec::new(), vec![0.0; shape.len()]);
     let mut spread = Spread::new(shape.len());
@@ -273,6 +279,15 @@ struct Samples {
     per_image: usize,
 }
 
+impl Samples {
+    /// Forgets those of other `images`.
+    fn keep(&mut self, images: &[usize], channels: usize) {
+        let each = self.per_image * channels;
+        self.values =
+            images.iter().flat_map(|&image| &self.values[image * each..][..each]).copied().collect();
+    }
+}
+
 /// Parts of the images that are left out in turn.
 struct Folds<'a> {
     count: usize,
@@ -281,12 +296,12 @@ struct Folds<'a> {
     clusters: &'a Clusters<'a>,
     /// Features that each image has among those of the clusters.
     per_image: usize,
-    /// Which images are near-twins; they are left out together.
-    twins: &'a Twins,
+    /// The numbers of the images.
+    images: &'a [usize],
 }
 
 impl Folds<'_> {
-    /// The scores of all images, one of near-twins, and what the root of a score is multiplied by for the map's largest value.
+    /// The scores of the images, and what the root of a score is multiplied by for the map's largest value.
     fn scores(
         &self,
         params: &Params,
@@ -297,22 +312,20 @@ impl Folds<'_> {
         // Only what the frame as it is says: training images are not shifted.
         let params = Params { shifts: 0, ..params.clone() };
         let mut scores = Scores::default();
-        let mut folds = vec![0; params.references];
-        for (number, first) in self.twins.firsts().into_iter().enumerate() {
-            self.twins.group(first).iter().for_each(|&image| folds[image] = number % self.count);
-        }
         let (mut tops, mut roots) = (0.0, 0.0);
         for fold in 0..self.count {
-            let (left_out, others): (Vec<usize>, Vec<usize>) =
-                (0..params.references).partition(|&image| folds[image] == fold);
+            let of_fold = self.images.iter().skip(fold).step_by(self.count);
+            let left_out: Vec<usize> = of_fold.copied().collect();
+            let others: Vec<usize> =
+                self.images.iter().copied().filter(|image| !left_out.contains(image)).collect();
             let weights = Some(self.weights);
             let (Distributions { weighted, aggregated }, _) =
                 estimate(self.features, &others, &params, weights, &options.scratch, progress)?;
             // An image would be found among centroids that its own features made.
-            let centroids = self.clusters.with(|feature| folds[feature / self.per_image] != fold);
+            let centroids = self.clusters.with(|feature| feature / self.per_image % self.count != fold);
             let npad = Arc::new(Npad::new(params.clone(), input, weighted, aggregated, centroids));
             let (mut retrieve, mut score) = (npad.clone().retrieve(), npad.score());
-            for image in left_out.into_iter().filter(|&image| self.twins.first_of(image) == image) {
+            for image in left_out {
                 let found = retrieve.retrieve(&[self.features.image(image)], 0, None)?;
                 let (map, value) = score.score(&found, None)?;
                 tops += f64::from(map.iter().copied().fold(0.0, f32::max));
