@@ -115,6 +115,7 @@ fn fit(scratch: &Path, count: usize) -> PathBuf {
         name: "bench".into(),
         data: images,
         dataset: "made up".into(),
+        exclude: Vec::new(),
         backbone: Backbone::open("efficientnet-lite0").unwrap(),
         precision: Precision::F32,
         layers: vec![],

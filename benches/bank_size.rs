@@ -121,6 +121,7 @@ fn fit(scratch: &Path) -> PathBuf {
         name: "bench".into(),
         data: images,
         dataset: "generated".into(),
+        exclude: Vec::new(),
         backbone: Backbone::open(&backbone).unwrap(),
         precision: Precision::F32,
         layers: vec![],

@@ -108,6 +108,7 @@ fn fit(
         name: "bench".into(),
         data: images.into(),
         dataset: "generated".into(),
+        exclude: Vec::new(),
         backbone: backbone.clone(),
         precision: Precision::F32,
         layers,

@@ -12,6 +12,8 @@ mod interruption;
 mod learning;
 #[path = "command_line/prediction.rs"]
 mod prediction;
+#[path = "command_line/training.rs"]
+mod training;
 #[path = "command_line/workshop.rs"]
 mod workshop;
 

@@ -43,6 +43,7 @@ fn options(name: &str, data: PathBuf, set: &[(&str, &str)]) -> FitOptions {
         name: name.into(),
         data,
         dataset: "synthetic".into(),
+        exclude: Vec::new(),
         backbone: Backbone::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0.onnx"))
             .unwrap(),
         precision: Precision::F32,

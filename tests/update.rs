@@ -11,7 +11,8 @@ mod replacement;
 
 use gst::prelude::*;
 use gstanomaly::bundle::{
-    BANK, Bundle, Exclusive, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, hash_file, read_manifest,
+    BANK, Bundle, Exclusive, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, TRAINING_SCORES, hash_file,
+    read_manifest,
 };
 use gstanomaly::methods::cpr::train::Learning;
 use gstanomaly::methods::fitting::{FitOptions, Foreground, Progress, UpdateOptions, update};
@@ -105,6 +106,7 @@ fn an_update_gives_the_bank_of_all_images() {
             manifest.training.date.clear();
             // The new images have other names in it.
             manifest.files.remove(IMAGES).unwrap();
+            manifest.files.remove(TRAINING_SCORES).unwrap();
             serde_json::to_value(manifest).unwrap()
         };
         assert_eq!(without_date(after), without_date(expected), "{name}: parameters and calibration");
@@ -275,6 +277,8 @@ fn what_an_older_version_made_can_be_updated_too() {
     std::fs::remove_file(bundle.join(IMAGES)).unwrap();
     let mut manifest = read_manifest(&bundle).unwrap();
     manifest.files.remove(IMAGES).unwrap();
+    std::fs::remove_file(bundle.join(TRAINING_SCORES)).unwrap();
+    manifest.files.remove(TRAINING_SCORES).unwrap();
     manifest.training.settings = None;
     std::fs::write(bundle.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
     let new = folder_of(&[good(310)]);
@@ -282,7 +286,9 @@ fn what_an_older_version_made_can_be_updated_too() {
     let after = update(&bundle, &adding(new.path()), &mut notes).unwrap().after;
     assert_eq!(after.training.images, manifest.training.images + 1);
     assert!(notes.0.iter().any(|note| note.contains("does not say which images")), "{:?}", notes.0);
-    assert!(!after.files.contains_key(IMAGES) && !bundle.join(IMAGES).exists());
+    for list in [IMAGES, TRAINING_SCORES] {
+        assert!(!after.files.contains_key(list) && !bundle.join(list).exists(), "{list}");
+    }
 }
 
 #[test]

@@ -33,8 +33,12 @@ impl LearnedImage {
     /// # Errors
     /// If it cannot be read.
     pub fn of(file: &Path, folder: &Path) -> Result<Self> {
-        let name = file.strip_prefix(folder).unwrap_or(file).to_string_lossy().replace(['\n', '\r'], "?");
-        Ok(Self { sha256: hash_file(file)?, name })
+        Ok(Self { sha256: hash_file(file)?, name: Self::name_in(file, folder) })
+    }
+
+    /// What `file`, which lies somewhere in `folder`, is called in lists.
+    pub fn name_in(file: &Path, folder: &Path) -> String {
+        file.strip_prefix(folder).unwrap_or(file).to_string_lossy().replace(['\n', '\r'], "?")
     }
 }
 

@@ -117,6 +117,12 @@ pub struct Training {
     pub images: usize,
     /// Images that could not be read and were left out.
     pub skipped: usize,
+    /// Images that were left out because others are the same byte for byte.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub copies: usize,
+    /// Images that are near-twins of others, as re-encoded copies and frames of a burst are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub twins: usize,
     /// Seed of everything random.
     pub seed: u64,
     /// Training steps of the learned branch; 0: none.
@@ -187,6 +193,10 @@ pub struct FileInfo {
     pub sha256: String,
     /// Size.
     pub bytes: u64,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl ScoreRange {

@@ -12,6 +12,8 @@ mod manifest;
 mod registry;
 #[cfg(feature = "train")]
 mod save;
+#[cfg(feature = "train")]
+mod training_scores;
 mod version;
 
 pub use bank::{Bank, Floats, Halves, Mapped, Shorts};
@@ -26,6 +28,8 @@ pub use manifest::{
 pub use registry::open_shared;
 #[cfg(feature = "train")]
 pub use save::{Staging, TensorData, Tensors, save_manifest};
+#[cfg(feature = "train")]
+pub use training_scores::{TRAINING_SCORES, TrainingScore, TrainingScores};
 pub use version::Version;
 
 use crate::error::{Error, Result};

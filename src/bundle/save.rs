@@ -1,7 +1,8 @@
 //! Writing a bundle so that a crash leaves the old one or the new one, never half of one.
 
 use super::{
-    BANK, Bundle, Exclusive, FileInfo, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, hash_file, place,
+    BANK, Bundle, Exclusive, FileInfo, GRAPH, IMAGES, LearnedImages, MANIFEST, Manifest, TRAINING_SCORES,
+    TrainingScores, hash_file, place,
 };
 use crate::error::{Error, Result};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, openat, renameat, renameat_with, unlinkat};
@@ -97,18 +98,27 @@ impl<'a> Staging<'a> {
         sync(&path)
     }
 
-    /// Completes the manifest with the files' sizes and hashes, writes it and the list of the images that the bundle has learned from,
-    /// if that is known, and puts the bundle in its place if it can be opened.
+    /// Completes the manifest with the files' sizes and hashes, writes it, the list of the images that the bundle has learned from and
+    /// what each of them scored against the others, if these are known, and puts the bundle in its place if it can be opened.
     ///
     /// # Errors
     /// If anything cannot be read or written, or what was made is no bundle. If it is one and cannot take its place it is kept, where
     /// the error says.
-    pub fn commit(self, mut manifest: Manifest, images: Option<&LearnedImages>) -> Result<Manifest> {
+    pub fn commit(
+        self,
+        mut manifest: Manifest,
+        images: Option<&LearnedImages>,
+        scores: Option<&TrainingScores>,
+    ) -> Result<Manifest> {
         if let Some(images) = images {
             write(&self.folder.path().join(IMAGES), images.text().as_bytes())?;
         }
+        if let Some(scores) = scores {
+            write(&self.folder.path().join(TRAINING_SCORES), &scores.text()?)?;
+        }
         manifest.files.clear();
-        for name in [GRAPH, BANK].into_iter().chain(images.map(|_| IMAGES)) {
+        let lists = images.map(|_| IMAGES).into_iter().chain(scores.map(|_| TRAINING_SCORES));
+        for name in [GRAPH, BANK].into_iter().chain(lists) {
             let file = self.folder.path().join(name);
             let bytes = file.metadata().map_err(|e| Error::io(&file, e))?.len();
             manifest.files.insert(name.into(), FileInfo { sha256: hash_file(&file)?, bytes });

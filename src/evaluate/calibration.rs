@@ -24,6 +24,9 @@ pub struct Scores {
     pub map_means: Vec<f64>,
     /// Image scores of defective images, if there are any.
     pub defective: Vec<f64>,
+    /// The number of the training image that each score of [`Scores::normal`] belongs to, in the order of the bank; empty where the
+    /// scores are those of other images.
+    pub images: Vec<usize>,
 }
 
 /// A threshold that rejects about the share `false_alarms.reject` of normal images, a warn level that about the share
@@ -176,7 +179,7 @@ mod tests {
     use super::*;
 
     fn scores(normal: impl IntoIterator<Item = f64>, defective: Vec<f64>) -> Scores {
-        Scores { normal: normal.into_iter().collect(), map_means: vec![0.1], defective }
+        Scores { normal: normal.into_iter().collect(), map_means: vec![0.1], defective, images: Vec::new() }
     }
 
     #[test]

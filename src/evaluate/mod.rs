@@ -6,6 +6,7 @@ mod components;
 mod decisions;
 mod levels;
 mod metrics;
+mod odd;
 mod pixels;
 mod report;
 
@@ -13,9 +14,10 @@ pub use components::label_components;
 pub use decisions::{Confusion, Rate};
 pub use levels::LevelCounts;
 pub use metrics::{MetricError, MetricParams, OperatingPoint, RankingMetrics, image_metrics};
+pub use odd::{Odd, OddParams, odd};
 pub use pixels::{OverlapPoint, PixelMetrics, PixelSamples, pixel_metrics};
 pub use report::{
     ComparedMethod, Comparison, Example, ExampleResult, LearningPoint, MethodFigures, ModelFacts, Outcome,
-    PixelFigures, Report, ReportError, ReportImage, ReportParams, Timing, UNFINISHED, WarnLevel,
-    write_atomically,
+    PixelFigures, Report, ReportError, ReportImage, ReportParams, Timing, TrainingImage, TrainingReport,
+    UNFINISHED, WarnLevel, write_atomically,
 };

@@ -73,13 +73,16 @@ impl<'a, E: Element> Matching<'a, E> {
         Self { query, templates, shape, count, reach, skipped: None, kernel: fastest() }
     }
 
-    /// Leaves out one template of each place, `[height, width]`; [`NONE`] leaves out none.
+    /// Leaves out some templates of each place, as many of all of them, `[height, width, n]`; [`NONE`] leaves out none.
     ///
     /// # Panics
     /// If the length does not fit the shape.
     #[must_use]
     pub fn skipping(mut self, skipped: &'a [u32]) -> Self {
-        assert_eq!(skipped.len(), self.shape.places(), "one template a place can be left out");
+        assert!(
+            skipped.len().is_multiple_of(self.shape.places()),
+            "as many templates of each place are left out"
+        );
         self.skipped = Some(skipped);
         self
     }
@@ -130,9 +133,12 @@ impl<'a, E: Element> Matching<'a, E> {
         })
     }
 
-    /// Which template of `place` is left out.
-    fn skipped_at(&self, place: usize) -> Option<usize> {
-        self.skipped.map(|skipped| skipped[place]).filter(|&template| template != NONE).map(|t| t as usize)
+    /// Which templates of `place` are left out.
+    fn skipped_at(&self, place: usize) -> impl Iterator<Item = usize> + Clone {
+        let skipped = self.skipped.unwrap_or_default();
+        let each = skipped.len() / self.shape.places();
+        let here = &skipped[place * each..][..each];
+        here.iter().filter(|&&template| template != NONE).map(|&template| template as usize)
     }
 }
 

@@ -1,18 +1,24 @@
 //! What fitting any method needs: its options, the images and room for their features.
 
+mod distinct;
+mod exclude;
 mod images;
 mod precision;
 mod room;
 mod settings;
 mod size;
 mod spool;
+mod twins;
 
-pub use images::{ImageSet, unknown};
+pub use distinct::unknown;
+pub use exclude::excluded;
+pub use images::ImageSet;
 pub(crate) use precision::{in_bytes, with_precision};
 pub(crate) use room::{free_disk, free_memory};
 pub use settings::apply;
 pub(crate) use settings::plain;
 pub use spool::Spool;
+pub use twins::Twins;
 
 use super::{cpr, hetmm, patchcore};
 use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Exclusive, Manifest, Training};
@@ -37,6 +43,9 @@ pub trait Progress {
     fn detail(&mut self, _text: &str) {}
     /// Something that the user should know.
     fn note(&mut self, message: &str);
+    /// To calibrate, the image of this number in the bank's order was scored without itself: its anomaly map, raw values,
+    /// `[input height, input width]`.
+    fn scored(&mut self, _image: usize, _map: &[f32]) {}
     /// Whether the user wants to stop.
     fn interrupted(&self) -> bool {
         false
@@ -82,6 +91,9 @@ pub struct FitOptions {
     pub data: PathBuf,
     /// The data set's name as the bundle records it.
     pub dataset: String,
+    /// Images that are not to be learned from: paths, paths in the folder, names or patterns with `*` and `?`, each of which means at
+    /// least one.
+    pub exclude: Vec<String>,
     /// The network that the features come from.
     pub backbone: Backbone,
     /// What it computes with.
@@ -145,11 +157,13 @@ impl FitOptions {
             ("layers", layers),
         ];
         let precision = (!self.precision.is_f32()).then(|| ("precision".into(), json!(self.precision)));
+        let exclude = (!self.exclude.is_empty()).then(|| ("exclude".into(), json!(self.exclude)));
         let set = self.set.iter().map(|(name, text)| (name.clone(), plain(text)));
         let learning = self.learning.iter().flat_map(Learning::settings);
         own.map(|(name, value)| (name.into(), value))
             .into_iter()
             .chain(precision)
+            .chain(exclude)
             .chain(set)
             .chain(learning.map(|(name, value)| (format!("learning.{name}"), value)))
             .collect()
@@ -171,7 +185,7 @@ impl FitOptions {
     }
 
     /// The manifest of a bundle fitted with these options, without training steps.
-    pub fn manifest(&self, fitted: Fitted) -> Manifest {
+    pub fn manifest(&self, fitted: Fitted<'_>) -> Manifest {
         let card = &self.backbone.card;
         Manifest {
             format: bundle::FORMAT,
@@ -189,8 +203,10 @@ impl FitOptions {
             params: fitted.params,
             calibration: fitted.calibration,
             training: Training {
-                images: fitted.images,
-                skipped: fitted.skipped,
+                images: fitted.images.len(),
+                skipped: fitted.images.skipped(),
+                copies: fitted.images.copies(),
+                twins: fitted.images.twins().count(),
                 seed: self.seed,
                 steps: 0,
                 branch: None,
@@ -206,7 +222,7 @@ impl FitOptions {
 
 /// What a method says of a fit.
 #[derive(Debug)]
-pub struct Fitted {
+pub struct Fitted<'a> {
     /// The method's name.
     pub method: &'static str,
     /// What its parameters started from.
@@ -219,10 +235,8 @@ pub struct Fitted {
     pub params: serde_json::Value,
     /// What a score means.
     pub calibration: Calibration,
-    /// Number of good images.
-    pub images: usize,
-    /// Images that could not be read and were left out.
-    pub skipped: usize,
+    /// The good images.
+    pub images: &'a ImageSet,
 }
 
 /// What to add to a bundle.
@@ -253,6 +267,7 @@ impl UpdateOptions {
         manifest.params = serde_json::to_value(params).map_err(|e| Error::Fit(e.to_string()))?;
         manifest.training.images += images.len();
         manifest.training.skipped += images.skipped();
+        manifest.training.twins += images.twins().count();
         manifest.training.date.clone_from(&self.date);
         manifest.training.version = env!("CARGO_PKG_VERSION").into();
         Ok(())

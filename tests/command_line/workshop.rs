@@ -98,7 +98,10 @@ impl Workshop {
     /// The bytes of every file of a bundle.
     pub fn bundle(&self, bundle: &str) -> Vec<(String, Vec<u8>)> {
         let names = self.entries(bundle);
-        assert_eq!(names, ["bank.safetensors", "bundle.json", "features.onnx", "images.sha256"]);
+        assert_eq!(
+            names,
+            ["bank.safetensors", "bundle.json", "features.onnx", "images.sha256", "training-scores.csv"]
+        );
         names
             .into_iter()
             .map(|name| (name.clone(), std::fs::read(self.path(bundle).join(name)).unwrap()))

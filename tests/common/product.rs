@@ -281,6 +281,7 @@ mod fitting {
             name: name.into(),
             data: IMAGES.clone(),
             dataset: "synthetic".into(),
+            exclude: Vec::new(),
             backbone: Backbone::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/efficientnet-lite0.onnx"))
                 .unwrap(),
             precision: Precision::F32,

@@ -91,7 +91,7 @@ fn what_cannot_be_opened_takes_nobodys_place() {
     let bytes = [0; 8];
     let tensor = TensorData { dtype: Dtype::F32, shape: vec![2], bytes: &bytes };
     staging.write_bank(&[("local_0".to_owned(), tensor)].into()).unwrap();
-    let error = staging.commit(read_manifest(&bundle).unwrap(), None).unwrap_err().to_string();
+    let error = staging.commit(read_manifest(&bundle).unwrap(), None, None).unwrap_err().to_string();
     assert!(error.contains("cannot be opened as a bundle") && error.contains("local_0"), "{error}");
     assert!(std::fs::read(bundle.join(BANK)).unwrap() == before);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
@@ -107,7 +107,7 @@ fn a_bundle_that_cannot_take_its_place_is_kept() {
     // Somebody else's, since the fit began.
     std::fs::create_dir(&target).unwrap();
     std::fs::write(target.join("thesis.txt"), "the only copy").unwrap();
-    let error = staging.commit(read_manifest(square()).unwrap(), None).unwrap_err().to_string();
+    let error = staging.commit(read_manifest(square()).unwrap(), None, None).unwrap_err().to_string();
     assert!(error.contains("is not a bundle"), "{error}");
     let (kept, _) = error.split_once(": the new bundle is complete here").expect(&error);
     Bundle::open(Path::new(kept)).unwrap().verify_hashes().unwrap();

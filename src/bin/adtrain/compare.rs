@@ -283,6 +283,7 @@ fn options(arguments: &Arguments, entry: &Entry, bundle: &Path) -> anyhow::Resul
         name: dataset.clone(),
         data: arguments.data.clone(),
         dataset,
+        exclude: Vec::new(),
         backbone: Backbone::open(entry.backbone.as_ref().unwrap_or(&arguments.backbone))?
             .with_contrast(entry.contrast),
         precision: entry.precision.into(),

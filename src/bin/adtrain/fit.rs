@@ -7,8 +7,10 @@ use crate::console::{self, Console};
 use crate::date;
 use crate::learning::{self, LearningArguments, Settings};
 use crate::levels;
+use crate::training::{Found, Maps};
+use anyhow::Context;
 use gstanomaly::bundle::Manifest;
-use gstanomaly::methods::fitting::{FitOptions, InputSize};
+use gstanomaly::methods::fitting::{FitOptions, InputSize, excluded};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
 use std::collections::HashSet;
@@ -22,6 +24,10 @@ pub struct Arguments {
     /// Folder of good images, or a data set with train/good in it
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// Leave an image out: its path, its path in DIR, its name, or a pattern such as 'scratched_*'; @FILE names a list with one of these
+    /// in each line; can be given again
+    #[arg(long, value_name = "IMAGE|@FILE")]
+    exclude: Vec<String>,
     /// How to compare with what is normal
     #[arg(long, value_enum, default_value = "cpr")]
     method: Method,
@@ -77,6 +83,10 @@ pub struct Arguments {
     /// What is inspected, for people [default: the name of the data folder]
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
+    /// Write a page about the training images: what each scores against the others, those that stand out with their anomaly maps, and
+    /// typical ones
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     hardware: Hardware,
     /// Print the result as JSON
@@ -95,6 +105,7 @@ Examples:
   adtrain fit --data bottle --method patchcore --coreset 0.01 --size 224x224 --fit crop --resize 256 --out bottle.bundle
   adtrain fit --data bottle --method hetmm --size 256x256 --sheets 60 --out bottle.bundle
   adtrain fit --data bottle --preset faster --out bottle.bundle
+  adtrain fit --data bottle --report training.html --exclude train/good/017.png --exclude @odd.txt --out bottle.bundle
 
 A bundle appears when it is complete; if anything fails, or on Ctrl-C, an old one stays as it was. What the learned branch \
 has learned when it is interrupted, or when something fails afterwards, is kept in BUNDLE.checkpoint; the same command with --resume \
@@ -111,6 +122,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         name: arguments.name.clone().unwrap_or_else(|| dataset.clone()),
         data: arguments.data.clone(),
         dataset,
+        exclude: excluded(&arguments.exclude)?,
         backbone: Backbone::open(&arguments.backbone)?.with_contrast(arguments.contrast),
         precision: arguments.precision.into(),
         layers: arguments.layers.clone(),
@@ -126,16 +138,34 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         date: date::today()?,
         learning,
     };
-    let manifest = arguments.method.fit(&options, &arguments.out, console)?;
+    if let Some(file) = &arguments.report {
+        // A slip of the finger is not to come to light after the fit.
+        let folder = arguments::folder_around(file);
+        anyhow::ensure!(
+            folder.is_dir(),
+            "--report {}: there is no folder {}",
+            file.display(),
+            folder.display()
+        );
+    }
+    let mut maps = Maps::new(console, arguments.report.is_some());
+    let manifest = arguments.method.fit(&options, &arguments.out, &mut maps)?;
+    let found = Found::of(&arguments.out, &manifest)?;
+    if let Some(file) = &arguments.report {
+        let found = found.as_ref().context("--report: a single image was not scored against others")?;
+        found.write(file, &arguments.out, &manifest, &arguments.data, &maps)?;
+    }
     console.finish();
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
         let result = json!({
-            "bundle": arguments.out, "seconds": seconds, "foreground": manifest.params["foreground"], "manifest": manifest,
+            "bundle": arguments.out, "seconds": seconds, "foreground": manifest.params["foreground"],
+            "odd_images": found.as_ref().map(Found::to_json), "manifest": manifest,
         });
         console::print(&format!("{result:#}"))
     } else {
-        console::print(&describe(&arguments.out, &manifest, seconds))
+        let odd = found.map(|found| found.describe(&arguments.out)).unwrap_or_default();
+        console::print(&format!("{}{odd}", describe(&arguments.out, &manifest, seconds)))
     }
 }
 
@@ -176,10 +206,13 @@ fn settings(arguments: &Arguments) -> anyhow::Result<(Settings, Settings)> {
 
 fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
     let training = &manifest.training;
-    let left_out = match training.skipped {
-        0 => String::new(),
-        skipped => format!(", {skipped} left out because they cannot be read"),
-    };
+    let left_out = [
+        (training.skipped, "left out because they cannot be read"),
+        (training.copies, "left out as copies of others"),
+        (training.twins, "near-twins of others"),
+    ];
+    let left_out = left_out.iter().filter(|(count, _)| *count > 0);
+    let left_out: String = left_out.map(|(count, what)| format!(", {count} {what}")).collect();
     let foreground = match manifest.params.get("foreground").and_then(serde_json::Value::as_bool) {
         Some(true) => ", foreground on",
         Some(false) => ", foreground off",

@@ -2,6 +2,8 @@
 
 use crate::console;
 use crate::levels;
+use crate::training::{self, Found};
+use anyhow::Context;
 use gstanomaly::bundle::{Bundle, Manifest};
 use gstanomaly::methods::cpr;
 use serde_json::Value;
@@ -18,6 +20,9 @@ pub struct Arguments {
     /// Print its manifest as JSON
     #[arg(long)]
     json: bool,
+    /// Print only the training images that stand out, a path in each line, for 'adtrain fit --exclude @FILE'
+    #[arg(long, conflicts_with = "json")]
+    odd: bool,
     /// Compare its files with the hashes in the manifest, too
     #[arg(long)]
     verify: bool,
@@ -26,7 +31,8 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   adtrain info bottle.bundle
-  adtrain info --verify --json bottle.bundle";
+  adtrain info --verify --json bottle.bundle
+  adtrain info --odd bottle.bundle > odd.txt";
 
 /// Prints what a bundle says of itself, if it can be opened.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -35,17 +41,25 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bundle.verify_hashes()?;
     }
     let manifest = bundle.manifest();
+    let found = Found::of(bundle.path(), manifest)?;
+    if arguments.odd {
+        let found = found.with_context(|| {
+            format!("{}: keeps no scores of its training images", arguments.model.display())
+        })?;
+        let words: Vec<String> = found.paths().into_iter().map(training::word).collect();
+        return if words.is_empty() { Ok(()) } else { console::print(&words.join("\n")) };
+    }
     if arguments.json {
         return console::print(&serde_json::to_string_pretty(manifest)?);
     }
-    let mut text = describe(manifest);
+    let mut text = describe(manifest, &found.map(|found| found.lines()).unwrap_or_default());
     if arguments.verify {
         text += "\nhashes          as in the manifest";
     }
     console::print(&text)
 }
 
-fn describe(manifest: &Manifest) -> String {
+fn describe(manifest: &Manifest, odd: &[String]) -> String {
     let Manifest { backbone, input, calibration, training, .. } = manifest;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -55,8 +69,13 @@ fn describe(manifest: &Manifest) -> String {
         let _ = writeln!(text, "{name:<16}{value}");
     };
     let fit = serde_json::to_value(input.fit).unwrap_or_default();
-    let left_out =
-        if training.skipped > 0 { format!(", {} left out", training.skipped) } else { String::new() };
+    let left_out = [
+        (training.skipped, "left out"),
+        (training.copies, "left out as copies"),
+        (training.twins, "near-twins of others"),
+    ];
+    let left_out = left_out.iter().filter(|(count, _)| *count > 0);
+    let left_out: String = left_out.map(|(count, what)| format!(", {count} {what}")).collect();
     let branch = training.branch.as_ref();
     line("name", manifest.name.clone());
     line("method", manifest.title());
@@ -68,6 +87,13 @@ fn describe(manifest: &Manifest) -> String {
     line("input", format!("{}x{}, {}", input.width, input.height, fit.as_str().unwrap_or_default()));
     line("pixels", format!("(value - {}) / {}", channels(input.mean), channels(input.std)));
     line("learned from", format!("{} of {}{left_out}", console::images(training.images), training.dataset));
+    let excluded = training.settings.iter().filter_map(|settings| settings.get("exclude")?.as_array());
+    for (number, value) in excluded.flatten().enumerate() {
+        line(if number == 0 { "excluded" } else { "" }, plain(value));
+    }
+    for (number, text) in odd.iter().enumerate() {
+        line(if number == 0 { "stand out" } else { "" }, text.clone());
+    }
     match branch {
         None if manifest.method == cpr::NAME => line("learned branch", "none".into()),
         None => {}

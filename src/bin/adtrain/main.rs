@@ -15,6 +15,7 @@ mod learning;
 mod levels;
 mod predict;
 mod synthesize;
+mod training;
 mod update;
 
 use clap::{Parser, Subcommand};

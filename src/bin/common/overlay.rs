@@ -2,6 +2,7 @@
 
 use anyhow::{Context, anyhow};
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
+use gstanomaly::bundle::ScoreRange;
 use gstanomaly::frame::{Geometry, Rect};
 use gstanomaly::kernels::resize::Bilinear;
 use gstanomaly::methods::Anomaly;
@@ -33,9 +34,19 @@ pub fn to_rgb(info: &VideoInfo, frame: &VideoFrameRef<&gst::BufferRef>) -> anyho
 
 /// Lays the heatmap of `anomaly` over the image that it was made from, or over that image at another size.
 pub fn draw(image: &mut RgbImage, anomaly: &Anomaly) -> anyhow::Result<()> {
-    let geometry = anomaly.geometry;
+    draw_map(image, &anomaly.map, anomaly.map_range, anomaly.geometry)
+}
+
+/// Lays the heatmap of a `map`, `[input height, input width]`, whose values mean what `range` says, over an image in which it lies as
+/// `geometry` says, or over that image at another size.
+pub fn draw_map(
+    image: &mut RgbImage,
+    map: &[f32],
+    range: ScoreRange,
+    geometry: Geometry,
+) -> anyhow::Result<()> {
     let seen = scaled(geometry.source, geometry.frame, image.dimensions());
-    let heat = heat(anomaly, (seen.height as usize, seen.width as usize));
+    let heat = heat(map, range, geometry, (seen.height as usize, seen.width as usize));
     for (y, row) in heat.chunks_exact(seen.width as usize).enumerate() {
         for (x, &value) in row.iter().enumerate() {
             let alpha = OPACITY * (value / OPAQUE_FROM).min(1.0);
@@ -49,13 +60,13 @@ pub fn draw(image: &mut RgbImage, anomaly: &Anomaly) -> anyhow::Result<()> {
 }
 
 /// The normalised map, `size` rows x columns, of the part of the input that shows the frame.
-fn heat(anomaly: &Anomaly, size: (usize, usize)) -> Vec<f32> {
-    let Geometry { target, input, .. } = anomaly.geometry;
+fn heat(map: &[f32], range: ScoreRange, geometry: Geometry, size: (usize, usize)) -> Vec<f32> {
+    let Geometry { target, input, .. } = geometry;
     let (columns, width) = (input.0 as usize, target.width as usize);
-    let rows = anomaly.map.chunks_exact(columns).skip(target.y as usize).take(target.height as usize);
+    let rows = map.chunks_exact(columns).skip(target.y as usize).take(target.height as usize);
     let shown: Vec<f32> = rows
         .flat_map(|row| &row[target.x as usize..][..width])
-        .map(|&value| anomaly.map_range.normalise(f64::from(value)) as f32)
+        .map(|&value| range.normalise(f64::from(value)) as f32)
         .collect();
     let mut heat = vec![0.0; size.0 * size.1];
     Bilinear::new((target.height as usize, width), size).run(&shown, &mut heat);

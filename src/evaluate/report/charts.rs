@@ -94,6 +94,29 @@ pub(super) fn histogram(good: &[f32], defective: &[f32], warn: Option<f32>) -> R
     })
 }
 
+/// The scores of training images in their order, those that stand out over the others, with the threshold.
+pub(super) fn ranked(usual: &[f64], odd: &[f64], threshold: f64) -> Result<String, ReportError> {
+    let mut all: Vec<(f64, bool)> =
+        usual.iter().map(|&score| (score, false)).chain(odd.iter().map(|&score| (score, true))).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let highest = all.last().map_or(0.0, |last| last.0).max(threshold).max(f64::MIN_POSITIVE);
+    let right = all.len().max(2) as f64;
+    draw(
+        HISTOGRAM,
+        (right + 1.0, 1.08 * highest),
+        ("images, in the order of their scores", "score"),
+        |plot| {
+            dashed(plot, [(0.0, threshold), (right + 1.0, threshold)], INK)?;
+            for (at, (score, is_odd)) in all.into_iter().enumerate() {
+                let (size, colour) = if is_odd { (5, DEFECTIVE) } else { (3, GOOD) };
+                let point = (at as f64 + 1.0, score.max(0.0));
+                plot.draw_series([Circle::new(point, size * SCALE, colour.mix(0.8).filled())])?;
+            }
+            Ok(())
+        },
+    )
+}
+
 /// The two parts of the loss by training step.
 pub(super) fn learning(alike: Vec<(f64, f64)>, apart: Vec<(f64, f64)>) -> Result<String, ReportError> {
     let all = || alike.iter().chain(&apart);

@@ -11,6 +11,7 @@ mod order;
 mod picture;
 #[cfg(test)]
 mod tests;
+mod training;
 mod view;
 
 use std::fs::Permissions;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use comparison::{ComparedMethod, Comparison, Example, ExampleResult, MethodFigures, PixelFigures};
 pub use order::Outcome;
+pub use training::{TrainingImage, TrainingReport};
 
 use super::decisions::Confusion;
 use super::levels::LevelCounts;

@@ -14,9 +14,7 @@ impl Group {
     pub fn lanes<E: Element>(self, matching: &Matching<'_, E>, most: usize) -> u64 {
         let present = (matching.count - self.first).min(most);
         let lanes = u64::MAX >> (u64::BITS as usize - present);
-        match matching.skipped_at(self.place).and_then(|skipped| skipped.checked_sub(self.first)) {
-            Some(lane) if lane < present => lanes & !(1 << lane),
-            _ => lanes,
-        }
+        let skipped = matching.skipped_at(self.place).filter_map(|skipped| skipped.checked_sub(self.first));
+        skipped.filter(|&lane| lane < present).fold(lanes, |lanes, lane| lanes & !(1 << lane))
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn band<E: Element>(matching: &Matching<'_, E>, band: &mut Band<'_>) 
                 let values = templates[template..].iter().step_by(count);
                 query.iter().zip(values).map(|(q, t)| q * t.to_f32()).sum()
             };
-            let all = (0..count).filter(|&template| Some(template) != skipped);
+            let all = (0..count).filter(|&template| skipped.clone().all(|skipped| skipped != template));
             band.note(pair, at, all.map(similarity).fold(LEAST, f32::max));
         }
     }

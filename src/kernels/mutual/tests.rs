@@ -45,8 +45,10 @@ fn check_parity<E: Element>(
         .flat_map(|place| (0..channels * count).map(|i| place[i % count * channels + i / count]))
         .map(convert)
         .collect();
-    let skipped: Vec<u32> =
-        (0..shape.places()).map(|i| if i % 3 == 0 { NONE } else { (31 * i % count) as u32 }).collect();
+    // Two of each place, of which some are none and some the same.
+    let skipped: Vec<u32> = (0..2 * shape.places())
+        .map(|i| if i % 3 == 0 { NONE } else { (31 * (i / 2) * (1 + i % 2) % count) as u32 })
+        .collect();
     let new = || Matching::new(&query, &templates, shape, count, windows).skipping(&skipped);
     let expected = run(&new().plain());
     let mut kernels: Vec<(&str, Kernel<E>, f32)> = vec![("plain", scalar::band, 0.0)];
@@ -114,6 +116,12 @@ fn a_template_that_is_left_out_counts_for_nothing() {
     assert_eq!(run(&new()), (vec![0.0; 4], vec![0.0; 4]));
     let found = run(&new().skipping(&[0, NONE, 0, 1]));
     assert_eq!(found, (vec![2.0, 0.0, 2.0, 0.0], vec![2.0, 0.0, 2.0, 0.0]));
+    let both = run(&new().skipping(&[0, 1, NONE, NONE, 1, NONE, NONE, 0]));
+    assert_eq!(
+        both,
+        (vec![2.0, 0.0, 0.0, 2.0], vec![2.0, 0.0, 0.0, 2.0]),
+        "with none left the distance is 2"
+    );
 }
 
 /// A vector holds the 65th template alone: left out, nothing is left of its group.

@@ -1,11 +1,11 @@
 //! The bank on its way to disk: what the network says of every image.
 
-use super::{Cpr, FOREGROUND, HISTOGRAMS, local_role};
+use super::{Cpr, FOREGROUND, HISTOGRAMS, TWINS, local_role};
 use crate::bundle::{Bank, Staging, TensorData, Tensors};
 use crate::error::Result;
 use crate::kernels::histogram::Blocks;
 use crate::kernels::windowed::{Shape, planes};
-use crate::methods::fitting::{ImageSet, Progress, Spool};
+use crate::methods::fitting::{ImageSet, Progress, Spool, Twins};
 use crate::network::Network;
 use safetensors::Dtype;
 use std::path::Path;
@@ -77,8 +77,8 @@ impl Filling {
         self.images
     }
 
-    /// Writes the bank and returns its histograms, `[N, blocks, bins]`, which calibration needs.
-    pub fn write(self, staging: &mut Staging<'_>) -> Result<Vec<f32>> {
+    /// Writes the bank, in which these images are `twins`, and returns its histograms, `[N, blocks, bins]`, which calibration needs.
+    pub fn write(self, staging: &mut Staging<'_>, twins: &Twins) -> Result<Vec<f32>> {
         let n = self.images;
         let local = self.local.into_iter().map(Spool::finish).collect::<Result<Vec<_>>>()?;
         let mut tensors = Tensors::new();
@@ -94,6 +94,10 @@ impl Filling {
             let finest = self.shapes[0];
             let shape = [n, finest.height, finest.width];
             insert(FOREGROUND.into(), Dtype::F32, &shape, bytemuck::cast_slice(foreground));
+        }
+        let groups = twins.to_groups();
+        if twins.count() > 0 {
+            insert(TWINS.into(), Dtype::U32, &[n], bytemuck::cast_slice(&groups));
         }
         staging.write_bank(&tensors)?;
         Ok(self.histograms)

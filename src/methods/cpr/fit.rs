@@ -193,9 +193,9 @@ impl Known {
         }
         params.check(&input).map_err(Error::Setting)?;
         staging.write_graph(&graph)?;
-        let histograms = filling.write(&mut staging)?;
+        let histograms = filling.write(&mut staging, images.twins())?;
         let cpr = Arc::new(Cpr::open(params.clone(), &input, &Bank::open(&staging.bank())?)?);
-        let calibration = judged::calibration(&cpr, &histograms, progress)?;
+        let (calibration, scores) = judged::calibration(&cpr, &histograms, images.twins(), progress)?;
 
         let mut manifest = options.manifest(Fitted {
             method: NAME,
@@ -204,14 +204,13 @@ impl Known {
             input,
             params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
             calibration,
-            images: params.references,
-            skipped: images.skipped(),
+            images: &images,
         });
         if let Some(learned) = learned {
             manifest.training.steps = learned.steps;
             manifest.training.branch = Some(learned.training);
         }
-        staging.commit(manifest, images.learned().as_ref())
+        staging.commit(manifest, images.learned().as_ref(), images.scored(&scores, images.twins()).as_ref())
     }
 }
 

@@ -6,7 +6,7 @@ use super::foreground::{self, ForegroundParams};
 use super::heads::ForegroundHead;
 use crate::error::{Error, Result};
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress, Spool};
+use crate::methods::fitting::{FitOptions, Foreground, ImageSet, Progress, Spool, Twins};
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
 use crate::network::{Network, OutputSpec};
@@ -94,6 +94,10 @@ pub(super) fn look(
         image += 1;
         Ok(())
     })?;
+    let twins = images.twins();
+    if twins.count() > 0 {
+        patches = of_firsts(&patches, share * finest.channels, twins);
+    }
     trim(&mut patches, finest.channels, CLUSTERED, &mut random);
     let mut spools = spools.into_iter().map(Spool::finish);
     let maps = match spools.next().transpose()? {
@@ -155,6 +159,16 @@ impl Looked {
         )?;
         Ok(Some(head))
     }
+}
+
+/// The `values` of one image of each group of near-twins; every image has `each` of them.
+fn of_firsts(values: &[f32], each: usize, twins: &Twins) -> Vec<f32> {
+    let images = values.chunks_exact(each.max(1)).enumerate();
+    images
+        .filter(|(image, _)| twins.first_of(*image) == *image)
+        .flat_map(|(_, values)| values)
+        .copied()
+        .collect()
 }
 
 /// Drops vectors at random until at most `most` are left.

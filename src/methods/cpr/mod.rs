@@ -57,6 +57,9 @@ pub struct Cpr {
     comparison: Comparison,
     /// Foreground maps of the references, `[N, height, width]` of the finest scale.
     foreground: Option<Vec<f32>>,
+    /// The first of the near-twins that each reference belongs to, itself if it has none; none where no reference has any. A frame is compared with
+    /// one of them alone: more of them say nothing more.
+    twins: Option<Vec<u32>>,
 }
 
 /// The patches of all references on one scale.
@@ -95,8 +98,12 @@ impl Cpr {
         } else {
             None
         };
+        let twins = match bank.shape(TWINS) {
+            Some(_) => Some(bank.numbers(TWINS, &[references], references)?),
+            None => None,
+        };
         let input = (input.height as usize, input.width as usize);
-        Ok(Self { params, input, references, scales, blocks, comparison, foreground })
+        Ok(Self { params, input, references, scales, blocks, comparison, foreground, twins })
     }
 
     fn finest(&self) -> Shape {
@@ -150,6 +157,9 @@ const CODES: &str = "codes";
 const HISTOGRAMS: &str = "histograms";
 /// Role of the foreground map.
 const FOREGROUND: &str = "foreground";
+
+/// Role of the near-twins among the references.
+const TWINS: &str = "twins";
 
 /// Role of the local features of a scale, 0 the finest.
 fn local_role(scale: usize) -> String {

@@ -8,7 +8,7 @@ use super::{Cpr, Params, judged};
 use crate::bundle::{BANK, Bank, Bundle, Exclusive, MANIFEST, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::methods;
-use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
+use crate::methods::fitting::{ImageSet, Progress, Twins, UpdateOptions};
 use crate::network::lock;
 use std::sync::Arc;
 
@@ -30,16 +30,20 @@ pub fn update(
     let bank = Bank::open(&path.join(BANK))?;
     let old = Cpr::open(params.clone(), &manifest.input, &bank)?;
     let mut filling = Filling::from_bank(&old, &bank, &options.scratch)?;
+    let before = old.twins.as_ref().map(|groups| Twins::of_groups(groups));
+    let before = before.unwrap_or_else(|| Twins::none(params.references));
     drop(old);
     let network = bundle.network(options.device, options.threads)?;
     filling.add(images, &mut lock(&network), "looking at the new images", progress)?;
 
+    let twins = images.twins().after(&before);
     params.references = filling.images();
     params.check(&manifest.input).map_err(Error::Setting)?;
     staging.write_graph(bundle.graph())?;
-    let histograms = filling.write(&mut staging)?;
+    let histograms = filling.write(&mut staging, &twins)?;
     let cpr = Arc::new(Cpr::open(params.clone(), &manifest.input, &Bank::open(&staging.bank())?)?);
-    manifest.calibration = judged::calibration(&cpr, &histograms, progress)?;
+    let (calibration, scores) = judged::calibration(&cpr, &histograms, &twins, progress)?;
+    manifest.calibration = calibration;
     options.record(&mut manifest, &params, images)?;
-    staging.commit(manifest, images.learned().as_ref())
+    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores, &twins).as_ref())
 }

@@ -1,12 +1,15 @@
 //! The images that a method is fitted to.
 
-use super::{FitOptions, Progress, UpdateOptions, size};
-use crate::bundle::{Bundle, LearnedImage, LearnedImages, hash_file};
+use super::distinct::{Found, any_readable, distinct};
+use super::twins::{Sketches, Twins};
+use super::{FitOptions, Progress, UpdateOptions, exclude, size};
+use crate::bundle::{Bundle, LearnedImage, LearnedImages, TrainingScores};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
+use crate::evaluate::calibration::Scores;
 use crate::frame::{InputSpec, Picture, Preprocessor, Rect, load_picture};
 use crate::network::{FeatureMap, Network};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// The good images, read anew in each pass; an unreadable one is left out of all of them.
@@ -14,14 +17,20 @@ use std::path::{Path, PathBuf};
 pub struct ImageSet {
     folder: PathBuf,
     paths: Vec<PathBuf>,
+    /// Their contents, as far as they are known: before the first pass not those of files that cannot be read.
+    hashed: Vec<Option<LearnedImage>>,
     /// What the last pass could read.
     read: Vec<LearnedImage>,
+    /// How these look.
+    sketches: Sketches,
+    /// Which of these are near-twins.
+    twins: Twins,
     /// What the bundle has learned from before; none if it does not say.
     known: Option<LearnedImages>,
     input: InputSpec,
     strict: bool,
     skipped: usize,
-    /// Images that are there more than once, as far as they are known.
+    /// Files that were left out because another one is the same byte for byte.
     copies: usize,
     preprocessors: HashMap<(u32, u32), Preprocessor>,
 }
@@ -33,18 +42,44 @@ impl ImageSet {
     /// What [`ImageSet::shifted_views`] shows.
     pub const VIEWS: usize = 4;
 
-    /// Finds the images and decides the input's size.
+    /// Finds the images that are not to be left out, those that are the same byte for byte once, and decides the input's size.
     ///
     /// # Errors
-    /// If there are none, or the size is not usable.
+    /// If there are none, what is to be left out is not there, the size is not usable, or the user interrupts.
     pub fn open(options: &FitOptions, progress: &mut dyn Progress) -> Result<Self> {
-        let paths = training_images(&options.data)?;
+        let (paths, excluded) =
+            exclude::without(training_images(&options.data)?, &options.data, &options.exclude)?;
+        if excluded > 0 {
+            progress.note(&format!("{excluded} images are left out as --exclude says"));
+        }
+        let found = paths.len();
+        let known = LearnedImages::default();
+        let mut images = distinct(paths.clone(), &options.data, &known, "looking for copies", progress)?;
+        let mut copies = found - images.len();
+        if copies > 0 {
+            let then = match images.len() {
+                1 => "and there is no other image: they say nothing of how good parts differ",
+                _ => "and left out",
+            };
+            progress.note(&format!("{copies} of {found} images are copies of others, byte for byte, {then}"));
+        }
+        if images.len() == 1 {
+            // One picture many times is all that there is to learn from, and what it scores against itself is known to be worth nothing.
+            let first = images[0].1.clone();
+            let same = |path: PathBuf| {
+                let name = LearnedImage::name_in(&path, &options.data);
+                (path, first.clone().map(|image| LearnedImage { name, ..image }))
+            };
+            images = paths.into_iter().map(same).collect();
+            copies = 0;
+        }
+        let paths: Vec<PathBuf> = images.iter().map(|(path, _)| path.clone()).collect();
         let (width, height) = size::choose(&paths, options.size, options.fit, progress)?;
         let card = &options.backbone.card.input;
         let input = InputSpec { width, height, fit: options.fit, mean: card.mean, std: card.std };
         input.check().map_err(Error::Setting)?;
-        let known = Some(LearnedImages::default());
-        Ok(Self::new(&options.data, paths, known, input, options.strict))
+        let images = Self::new(&options.data, images, Some(known), input, options.strict);
+        Ok(Self { copies, ..images })
     }
 
     /// The images of the folder that is to be added which `bundle` has not learned from; none may be left.
@@ -53,40 +88,44 @@ impl ImageSet {
     /// If there are no images in the folder, the bundle's list of its own cannot be read, or the user interrupts.
     pub fn beyond(bundle: &Bundle, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Self> {
         let known = LearnedImages::read(bundle.path(), &bundle.manifest().files)?;
-        let mut paths = training_images(&options.add)?;
-        match &known {
-            None => progress.note(
+        let paths = training_images(&options.add)?;
+        let found = paths.len();
+        let none = LearnedImages::default();
+        let others = known.as_ref().unwrap_or(&none);
+        let mut new = distinct(paths, &options.add, others, "looking for what is new", progress)?;
+        if known.is_none() {
+            progress.note(
                 "this bundle does not say which images it has learned from: one that is added twice lowers the threshold",
-            ),
-            Some(known) => {
-                let found = paths.len();
-                paths = unknown(paths, known, progress)?;
-                if paths.len() < found {
-                    progress.note(&format!(
-                        "{} of {found} images are left out: the bundle knows them already, or the folder has them twice",
-                        found - paths.len()
-                    ));
-                    // What remains of a folder that was added before may be what could not be read then.
-                    if !options.strict && !any_readable(&paths, progress) {
-                        paths.clear();
-                    }
-                }
+            );
+        }
+        if new.len() < found {
+            progress.note(&format!(
+                "{} of {found} images are left out: the bundle knows them already, or the folder has them twice",
+                found - new.len()
+            ));
+            // What remains of a folder that was added before may be what could not be read then.
+            if !options.strict && !any_readable(&new, progress) {
+                new.clear();
             }
         }
-        Ok(Self::new(&options.add, paths, known, bundle.manifest().input.clone(), options.strict))
+        Ok(Self::new(&options.add, new, known, bundle.manifest().input.clone(), options.strict))
     }
 
     fn new(
         folder: &Path,
-        paths: Vec<PathBuf>,
+        found: Vec<Found>,
         known: Option<LearnedImages>,
         input: InputSpec,
         strict: bool,
     ) -> Self {
+        let (paths, hashed): (Vec<PathBuf>, Vec<Option<LearnedImage>>) = found.into_iter().unzip();
         Self {
             folder: folder.to_owned(),
+            twins: Twins::none(paths.len()),
             paths,
+            hashed,
             read: Vec::new(),
+            sketches: Sketches::default(),
             known,
             input,
             strict,
@@ -101,6 +140,24 @@ impl ImageSet {
         let mut learned = self.known.clone()?;
         learned.extend(&self.read);
         Some(learned)
+    }
+
+    /// What the training images scored, and which `twins` they stand for, by their names; none where the scores are not those of
+    /// training images, or the bundle does not say which it has learned from.
+    pub fn scored(&self, scores: &Scores, twins: &Twins) -> Option<TrainingScores> {
+        let found = TrainingScores::new(&self.learned()?, &scores.images, &scores.normal, twins.pairs());
+        (!found.scores().is_empty()).then_some(found)
+    }
+
+    /// The scores that `bundle` keeps, which has only grown since, with those of the images that were added; none where it keeps none:
+    /// what some images scored would be taken for what all did.
+    ///
+    /// # Errors
+    /// As [`TrainingScores::read`].
+    pub fn scored_beyond(&self, bundle: &Bundle, added: &Scores) -> Result<Option<TrainingScores>> {
+        let known = TrainingScores::read(bundle.path(), &bundle.manifest().files)?;
+        let twins = self.twins.after(&Twins::none(bundle.manifest().training.images));
+        Ok(known.map(|known| known.with(self.scored(added, &twins).unwrap_or_default())))
     }
 
     /// Number of images; it shrinks when one turns out to be unreadable.
@@ -123,9 +180,19 @@ impl ImageSet {
         self.paths.is_empty()
     }
 
-    /// Number of images that were left out.
+    /// Number of images that could not be read and were left out.
     pub fn skipped(&self) -> usize {
         self.skipped
+    }
+
+    /// Number of images that were left out because others are the same byte for byte.
+    pub fn copies(&self) -> usize {
+        self.copies
+    }
+
+    /// Which of the images of the last pass are near-twins.
+    pub fn twins(&self) -> &Twins {
+        &self.twins
     }
 
     /// What the network wants to see.
@@ -147,18 +214,20 @@ impl ImageSet {
         progress.stage(stage, self.paths.len());
         let mut input = network.new_input()?;
         let mut readable = Vec::with_capacity(self.paths.len());
-        // The passes after the first see the same files: they are not hashed again.
-        let mut hashed = std::mem::take(&mut self.read).into_iter();
-        for path in std::mem::take(&mut self.paths) {
+        self.read.clear();
+        self.sketches.clear();
+        let hashed = std::mem::take(&mut self.hashed);
+        for (path, hashed) in std::mem::take(&mut self.paths).into_iter().zip(hashed) {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
-            let image = hashed.next().map_or_else(|| LearnedImage::of(&path, &self.folder), Ok);
+            let image = hashed.map_or_else(|| LearnedImage::of(&path, &self.folder), Ok);
             let loaded = load_picture(&path).and_then(|picture| Ok((picture, image?)));
             match loaded {
                 Ok((picture, image)) => {
                     let preprocessor = self.preprocessor(&picture)?;
                     let maps = network.extract(preprocessor, &mut input, &picture.frame()?)?;
+                    self.sketches.add(input.extract_tensor().1, &self.input);
                     use_maps(&maps)?;
                     readable.push(path);
                     self.read.push(image);
@@ -172,14 +241,16 @@ impl ImageSet {
             progress.advance();
         }
         self.paths = readable;
-        let copies = self.read.len() - self.read.iter().map(|it| &it.sha256).collect::<HashSet<_>>().len();
-        if copies > self.copies {
+        self.hashed = self.read.iter().cloned().map(Some).collect();
+        let twins = self.sketches.twins();
+        if twins != self.twins && twins.count() > 0 {
             progress.note(&format!(
-                "{copies} of {} images are copies of others: they say nothing of how good parts differ",
+                "{} of {} images are near-twins of others, as re-encoded copies and frames of a burst are: they do not count as other parts",
+                twins.count(),
                 self.read.len()
             ));
         }
-        self.copies = copies;
+        self.twins = twins;
         match self.paths.is_empty() {
             true => Err(Error::Fit(format!("none of the {} images can be read", self.skipped))),
             false => Ok(()),
@@ -271,43 +342,6 @@ impl ImageSet {
             }
         }
     }
-}
-
-/// The images that are not `known`, each once; those that cannot be read remain, to be told when they are looked at.
-///
-/// # Errors
-/// If the user interrupts.
-pub fn unknown(
-    paths: Vec<PathBuf>,
-    known: &LearnedImages,
-    progress: &mut dyn Progress,
-) -> Result<Vec<PathBuf>> {
-    let mut seen: HashSet<String> = known.hashes().into_iter().map(Into::into).collect();
-    let mut left = Vec::new();
-    progress.stage("looking for what is new", paths.len());
-    for path in paths {
-        if progress.interrupted() {
-            return Err(Error::Interrupted);
-        }
-        if hash_file(&path).map_or(true, |hash| seen.insert(hash)) {
-            left.push(path);
-        }
-        progress.advance();
-    }
-    Ok(left)
-}
-
-/// Whether one of the images can be read; says why not if none can.
-fn any_readable(paths: &[PathBuf], progress: &mut dyn Progress) -> bool {
-    let mut problems = Vec::new();
-    for path in paths {
-        match load_picture(path) {
-            Ok(_) => return true,
-            Err(e) => problems.push(e),
-        }
-    }
-    problems.iter().for_each(|e| progress.note(&format!("left out: {e}")));
-    false
 }
 
 /// What a strip leaves of an image, as a share of its side.

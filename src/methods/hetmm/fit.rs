@@ -12,11 +12,12 @@ use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
 use crate::kernels::mutual::NONE;
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool, with_precision};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool, Twins, with_precision};
 use crate::methods::{Method, Retrieved};
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
 use crate::network::{FeatureMap, Network};
+use crate::pool::Pooled;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -94,7 +95,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     // Without scores, to score with.
     staging.write_bank(&tensors(&packed, &[], &[]))?;
     let hetmm = Arc::new(Hetmm::open(params.clone(), &input, &Bank::open(&staging.bank())?)?);
-    let scores = leave_one_out(&hetmm, &features, &sources, progress)?;
+    let scores = leave_one_out(&hetmm, &features, &sources, images.twins(), progress)?;
     drop(hetmm);
     let (normal, means) = (to_floats(&scores.normal), to_floats(&scores.map_means));
     staging.write_bank(&tensors(&packed, &normal, &means))?;
@@ -107,10 +108,9 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         input,
         params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
         calibration,
-        images: images.len(),
-        skipped: images.skipped(),
+        images: &images,
     });
-    staging.commit(manifest, images.learned().as_ref())
+    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores, images.twins()).as_ref())
 }
 
 /// The backbone with normalised features of the layers.
@@ -169,25 +169,31 @@ fn pack(
     Ok((packed, sources))
 }
 
-/// The score of every image (an even selection of very many) against the templates that come from the others.
+/// The score of every image (an even selection of very many, and one of near-twins) against the templates that come from the others.
 fn leave_one_out(
     hetmm: &Arc<Hetmm>,
     features: &[LayerFeatures],
     sources: &[Sources],
+    twins: &Twins,
     progress: &mut dyn Progress,
 ) -> Result<Scores> {
-    let images = features.first().map_or(0, LayerFeatures::images);
-    let chosen: Vec<usize> = (0..images).step_by(images.div_ceil(CALIBRATED).max(1)).collect();
+    let chosen = twins.chosen(CALIBRATED);
     progress.stage("calibrating", chosen.len());
     let mut scores = Scores::default();
     for image in chosen {
-        // A place has an image's template once at most.
-        let own = |chosen: &Vec<usize>| chosen.iter().position(|&from| from == image);
+        let group = twins.group(image);
         let skipped: Vec<Vec<u32>> = sources
             .iter()
-            .map(|places| places.iter().map(|chosen| own(chosen).map_or(NONE, |at| at as u32)).collect())
+            .map(|places| {
+                // A place has an image's template once at most.
+                let at = |chosen: &[usize], image| chosen.iter().position(|&from| from == image);
+                let own = |chosen: &Vec<usize>, image| at(chosen, image).map_or(NONE, |at| at as u32);
+                places.iter().flat_map(|chosen| group.iter().map(|&image| own(chosen, image))).collect()
+            })
             .collect();
-        score_without(hetmm, features, image, &skipped, &mut scores)?;
+        let map = score_without(hetmm, features, image, &skipped, &mut scores)?;
+        progress.scored(image, &map);
+        scores.images.push(image);
         progress.advance();
         if progress.interrupted() {
             return Err(Error::Interrupted);
@@ -196,14 +202,14 @@ fn leave_one_out(
     Ok(scores)
 }
 
-/// Scores an image against all templates but the `skipped` one of each place of each layer.
+/// Scores an image against all templates but the `skipped` ones of each place of each layer; returns its anomaly map.
 pub(super) fn score_without(
     hetmm: &Arc<Hetmm>,
     features: &[LayerFeatures],
     image: usize,
     skipped: &[Vec<u32>],
     scores: &mut Scores,
-) -> Result<()> {
+) -> Result<Pooled<Vec<f32>>> {
     let maps: Vec<FeatureMap> = features.iter().map(|layer| layer.image(image)).collect();
     let skipped: Vec<&[u32]> = skipped.iter().map(Vec::as_slice).collect();
     let distances = HetmmRetrieve::new(hetmm.clone()).compare(&maps, Some(&skipped))?;
@@ -211,7 +217,7 @@ pub(super) fn score_without(
     let (map, score) = hetmm.clone().score().score(&retrieved, None)?;
     scores.normal.push(score);
     scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);
-    Ok(())
+    Ok(map)
 }
 
 pub(super) fn to_floats(values: &[f64]) -> Vec<f32> {

@@ -22,7 +22,8 @@ impl HetmmRetrieve {
         Self { maps: hetmm.layers.iter().map(|_| Default::default()).collect(), hetmm }
     }
 
-    /// Forward and backward distances of each layer; `skipped` names a template of each place of each layer that counts for nothing.
+    /// Forward and backward distances of each layer; `skipped` names templates of each place of each layer that count for nothing, as
+    /// many of each place of a layer.
     pub(super) fn compare(
         &self,
         maps: &[FeatureMap],

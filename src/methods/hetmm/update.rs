@@ -64,24 +64,31 @@ pub fn update(
     staging.write_graph(bundle.graph())?;
     staging.write_bank(&tensors(&packed, &[], &[]))?;
     let hetmm = Arc::new(Hetmm::open(params.clone(), &manifest.input, &Bank::open(&staging.bank())?)?);
-    progress.stage("calibrating", images.len());
-    for image in 0..images.len() {
-        let skipped: Vec<Vec<u32>> =
-            shapes.iter().map(|shape| vec![(before + image) as u32; shape.places()]).collect();
-        score_without(&hetmm, &features, image, &skipped, &mut scores)?;
+    let chosen = images.twins().firsts();
+    progress.stage("calibrating", chosen.len());
+    let mut new = Scores::default();
+    for image in chosen {
+        let group = images.twins().group(image).iter().map(|image| (before + image) as u32);
+        let group: Vec<u32> = group.collect();
+        let skipped: Vec<Vec<u32>> = shapes.iter().map(|shape| group.repeat(shape.places())).collect();
+        score_without(&hetmm, &features, image, &skipped, &mut new)?;
+        new.images.push(manifest.training.images + image);
         progress.advance();
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
     }
     drop(hetmm);
+    let scored = images.scored_beyond(bundle, &new)?;
+    scores.normal.extend(new.normal);
+    scores.map_means.extend(new.map_means);
     let (normal, means) = (to_floats(&scores.normal), to_floats(&scores.map_means));
     staging.write_bank(&tensors(&packed, &normal, &means))?;
     let obtained =
         "training images, each against the templates from the others as they were when it was added";
     manifest.calibration = calibrate(&scores, &calibration::FALSE_ALARMS, obtained, |score| score)?;
     options.record(&mut manifest, &params, images)?;
-    staging.commit(manifest, images.learned().as_ref())
+    staging.commit(manifest, images.learned().as_ref(), scored.as_ref())
 }
 
 /// The scores with which the bundle was calibrated, of no more images than it has learned from.
@@ -99,7 +106,7 @@ fn old_scores(bank: &Bank, images: usize) -> Result<Scores> {
         }
         Ok(values.into_iter().map(f64::from).collect())
     };
-    Ok(Scores { normal: read(SCORES)?, map_means: read(MAP_MEANS)?, defective: Vec::new() })
+    Ok(Scores { normal: read(SCORES)?, map_means: read(MAP_MEANS)?, ..Scores::default() })
 }
 
 /// What a distance can be by rounding at least.

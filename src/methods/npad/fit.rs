@@ -15,7 +15,7 @@ use crate::frame::InputSpec;
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
 use crate::methods::fitting::{
-    FitOptions, Fitted, ImageSet, Progress, Spool, free_disk, free_memory, with_precision,
+    FitOptions, Fitted, ImageSet, Progress, Spool, Twins, free_disk, free_memory, with_precision,
 };
 use crate::network::backbone::Layer;
 use crate::network::{Network, OutputSpec};
@@ -94,7 +94,8 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let options = &*with_precision(options, &names, &mut images, progress)?;
     let graph = heads::features(options, size, &layers, &chosen, &params, shape)?;
     staging.write_graph(&graph)?;
-    let (features, samples, variance) = extract(&graph, options, &mut images, &params, shape, progress)?;
+    params.references = one_of_each(&images).groups();
+    let (features, mut samples, variance) = extract(&graph, options, &mut images, &params, shape, progress)?;
     if images.len() < LEAST_IMAGES {
         let found = match images.len() {
             1 => "1 good image is".into(),
@@ -104,17 +105,20 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
             "{found} not enough: at least {LEAST_IMAGES} are needed for distributions that leave one out"
         )));
     }
-    params.references = images.len();
+    let twins = one_of_each(&images);
+    let firsts = twins.firsts();
+    samples.keep(&firsts, params.channels);
+    params.references = firsts.len();
     params.epsilon = params.epsilon.max(params.epsilon_share * variance);
     let count = params.centroid_count(images.input());
     let clusters = cluster(&samples.values, params.channels, count, options.seed, progress)?;
-    let folds = if images.len() < MANY { FOLDS_OF_FEW } else { FOLDS }.min(images.len());
+    let folds = if firsts.len() < MANY { FOLDS_OF_FEW } else { FOLDS }.min(firsts.len());
     progress.stage("estimating distributions", (1 + folds) * shape.height);
-    let all: Vec<usize> = (0..images.len()).collect();
-    let (distributions, weights) = estimate(&features, &all, &params, None, &options.scratch, progress)?;
+    let (distributions, weights) = estimate(&features, &firsts, &params, None, &options.scratch, progress)?;
     staging.write_bank(&distributions.tensors(&clusters.centroids))?;
     let per_image = samples.per_image;
-    let fold = Folds { count: folds, features: &features, weights: &weights, clusters: &clusters, per_image };
+    let (features, weights, clusters, firsts) = (&features, &weights, &clusters, &firsts);
+    let fold = Folds { count: folds, features, weights, clusters, per_image, images: firsts };
     let (scores, map_scale) = fold.scores(&params, images.input(), options, progress)?;
     params.map_scale = map_scale;
     if params.shifts > 0 {
@@ -135,10 +139,16 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         input,
         params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
         calibration,
-        images: images.len(),
-        skipped: images.skipped(),
+        images: &images,
     });
-    staging.commit(manifest, images.learned().as_ref())
+    staging.commit(manifest, images.learned().as_ref(), images.scored(&scores, &twins).as_ref())
+}
+
+/// The near-twins of which one alone is learned from: more of them would make a place's spread smaller than that of different parts. Where too few
+/// images would be left to have a covariance, a twin is as good as another image.
+fn one_of_each(images: &ImageSet) -> Twins {
+    let twins = images.twins();
+    if twins.groups() < LEAST_IMAGES { Twins::none(images.len()) } else { twins.clone() }
 }
 
 /// Bytes that a fit takes for a while.
@@ -245,7 +255,7 @@ fn extract(
     let mut network = Network::load(graph, size, first, options.device, options.threads)?;
     let mut spool = Spool::new(&options.scratch)?;
     let clustered = CLUSTERED * params.centroid_count(images.input());
-    let share = clustered.div_ceil(images.len()).min(shape.places());
+    let share = clustered.div_ceil(params.references.max(1)).min(shape.places());
     let mut random = Xoshiro256Plus::seed_from_u64(options.seed);
     let (mut samples, mut averaged) = (Vec::new(), vec![0.0; shape.len()]);
     let mut spread = Spread::new(shape.len());
@@ -269,6 +279,15 @@ struct Samples {
     per_image: usize,
 }
 
+impl Samples {
+    /// Forgets those of other `images`.
+    fn keep(&mut self, images: &[usize], channels: usize) {
+        let each = self.per_image * channels;
+        self.values =
+            images.iter().flat_map(|&image| &self.values[image * each..][..each]).copied().collect();
+    }
+}
+
 /// Parts of the images that are left out in turn.
 struct Folds<'a> {
     count: usize,
@@ -277,10 +296,12 @@ struct Folds<'a> {
     clusters: &'a Clusters<'a>,
     /// Features that each image has among those of the clusters.
     per_image: usize,
+    /// The numbers of the images.
+    images: &'a [usize],
 }
 
 impl Folds<'_> {
-    /// The scores of all images, and what the root of a score is multiplied by for the map's largest value.
+    /// The scores of the images, and what the root of a score is multiplied by for the map's largest value.
     fn scores(
         &self,
         params: &Params,
@@ -293,8 +314,10 @@ impl Folds<'_> {
         let mut scores = Scores::default();
         let (mut tops, mut roots) = (0.0, 0.0);
         for fold in 0..self.count {
-            let (left_out, others): (Vec<usize>, Vec<usize>) =
-                (0..params.references).partition(|image| image % self.count == fold);
+            let of_fold = self.images.iter().skip(fold).step_by(self.count);
+            let left_out: Vec<usize> = of_fold.copied().collect();
+            let others: Vec<usize> =
+                self.images.iter().copied().filter(|image| !left_out.contains(image)).collect();
             let weights = Some(self.weights);
             let (Distributions { weighted, aggregated }, _) =
                 estimate(self.features, &others, &params, weights, &options.scratch, progress)?;
@@ -307,6 +330,8 @@ impl Folds<'_> {
                 let (map, value) = score.score(&found, None)?;
                 tops += f64::from(map.iter().copied().fold(0.0, f32::max));
                 roots += value.sqrt();
+                progress.scored(image, &map);
+                scores.images.push(image);
                 scores.normal.push(value);
                 scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);
             }

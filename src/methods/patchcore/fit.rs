@@ -4,7 +4,7 @@
 //! then score these, which calibrates the bundle.
 
 use super::coreset::{self, Coreset};
-use super::folds::Folds;
+use super::folds::{Folds, Judged};
 use super::index;
 use super::judged::{self, Judge};
 use super::patches::Patches;
@@ -14,7 +14,7 @@ use crate::bundle::{Bank, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::frame::InputSpec;
 use crate::kernels::windowed::Shape;
-use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, with_precision};
+use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Twins, with_precision};
 use crate::network::backbone::Layer;
 use crate::network::graph::GraphBuilder;
 use crate::network::{Network, OutputSpec};
@@ -66,18 +66,19 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let patches =
         Patches::embed(&mut images, &mut network, &params, options.seed, &options.scratch, progress)?;
 
-    let chosen = choose(&patches, &mut params, options.seed, progress)?;
+    let chosen = choose(&patches, images.twins(), &mut params, options.seed, progress)?;
     params.references = patches.images;
     params.rows = chosen.len();
     let mut rows = Rows::new(Vec::new(), Vec::new());
     rows.take(patches.values(), &chosen, patches.dimension, patches.per_image(), 0);
     rows.relate(&params, progress)?;
     index::build(&mut rows, &patches, 0, &mut params, options.seed, progress)?;
-    let (scores, source) = match patches.images {
+    let (Judged { scores, images: scored }, source) = match patches.images {
         1 => judge_views(&rows, &params, &mut staging, &mut images, &mut network, progress)?,
         _ => {
             let (rows, patches, params, input) = (&rows, &patches, &params, &input);
-            let folds = Folds { params, input, rows, patches, first: 0, radius: 0.0, seed: options.seed };
+            let (seed, twins) = (options.seed, images.twins());
+            let folds = Folds { params, input, rows, patches, first: 0, radius: 0.0, seed, twins };
             (folds.scores(&mut staging, progress)?, "training images, each against a bank of others")
         }
     };
@@ -92,10 +93,10 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         input,
         params: serde_json::to_value(&params).map_err(|e| Error::Fit(e.to_string()))?,
         calibration,
-        images: params.references,
-        skipped: images.skipped(),
+        images: &images,
     });
-    staging.commit(manifest, images.learned().as_ref())
+    let scored = images.scored(&judged::of_images(&scores, scored), images.twins());
+    staging.commit(manifest, images.learned().as_ref(), scored.as_ref())
 }
 
 /// What views of the only image are scored by the bank, and where that comes from, for people.
@@ -106,13 +107,16 @@ fn judge_views(
     images: &mut ImageSet,
     network: &mut Network,
     progress: &mut dyn Progress,
-) -> Result<(Vec<[f32; 3]>, &'static str)> {
+) -> Result<(Judged, &'static str)> {
     rows.write(staging, params, &[])?;
     let bank = Bank::open(&staging.bank())?;
     let mut judge = Judge::new(&Arc::new(PatchCore::open(params.clone(), images.input(), &bank)?));
     progress.note("a single good image: how much good ones differ is guessed from shifted views of it");
-    images.shifted_views(network, "calibrating", progress, |maps, progress| judge.judge(maps, progress))?;
-    Ok((judge.finish(), "the only training image, seen again without a strip at one side"))
+    images.shifted_views(network, "calibrating", progress, |maps, progress| {
+        judge.judge(maps, None, progress)
+    })?;
+    let judged = Judged { scores: judge.finish(), images: Vec::new() };
+    Ok((judged, "the only training image, seen again without a strip at one side"))
 }
 
 fn build_graph(
@@ -143,15 +147,18 @@ fn outputs(params: &Params, input: &InputSpec) -> Vec<OutputSpec> {
     vec![OutputSpec::floats(PATCHES, [1, height, width, params.embedding.aggregated])]
 }
 
-/// Chooses the coreset, and notes its radius in `params`.
+/// Chooses the coreset, and notes its radius in `params`. Near-twins have patches to choose from, but add none to the number of them: what they
+/// show is that of one image, and a bank of more rows for it would score all parts lower.
 fn choose(
     patches: &Patches,
+    twins: &Twins,
     params: &mut Params,
     seed: u64,
     progress: &mut dyn Progress,
 ) -> Result<Vec<usize>> {
     let points = patches.points();
-    let count = ((points.len() as f64 * params.coreset) as usize).max(1);
+    let different = twins.groups() * patches.per_image();
+    let count = ((different as f64 * params.coreset) as usize).max(1);
     let Selection { start, starts, .. } = params.selection.clone();
     progress.stage("choosing the coreset", count);
     let anchors = match start {

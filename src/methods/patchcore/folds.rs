@@ -16,7 +16,7 @@ use crate::bundle::{Bank, Staging};
 use crate::error::{Error, Result};
 use crate::frame::InputSpec;
 use crate::kernels::nearest::{Found, Nearest, Space};
-use crate::methods::fitting::Progress;
+use crate::methods::fitting::{Progress, Twins};
 use half::f16;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -40,21 +40,32 @@ pub(super) struct Folds<'a> {
     pub radius: f64,
     /// Seed of the projection.
     pub seed: u64,
+    /// Which of these images are near-twins.
+    pub twins: &'a Twins,
+}
+
+/// What images were scored.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// The image score, the mean and the largest value of the map.
+    pub scores: Vec<[f32; 3]>,
+    /// The number of each image in the bank; none where views of an image were scored.
+    pub images: Vec<usize>,
 }
 
 impl Folds<'_> {
-    /// The image score, the mean and the largest value of the map of each image (an even selection of very many); banks are
-    /// written to `staging`, whose own one is to be written again.
-    pub fn scores(&self, staging: &mut Staging<'_>, progress: &mut dyn Progress) -> Result<Vec<[f32; 3]>> {
+    /// The image score, the mean and the largest value of the map of each image (an even selection of very many, and one of near-twins), and the image's
+    /// number in the bank; banks are written to `staging`, whose own one is to be written again.
+    pub fn scores(&self, staging: &mut Staging<'_>, progress: &mut dyn Progress) -> Result<Judged> {
         let nearest = self.nearest(progress)?;
-        let chosen: Vec<usize> =
-            (0..self.patches.images).step_by(self.patches.images.div_ceil(CALIBRATED)).collect();
+        let chosen = self.twins.chosen(CALIBRATED);
         let folds = FOLDS.min(chosen.len());
         progress.stage("calibrating", chosen.len());
-        let mut scores = Vec::new();
+        let mut judged = Judged::default();
         for fold in 0..folds {
             let out: Vec<usize> = chosen.iter().copied().skip(fold).step_by(folds).collect();
-            let mut rows = self.without(&out, &nearest, progress)?;
+            let groups: Vec<usize> = out.iter().flat_map(|&first| self.twins.group(first)).copied().collect();
+            let mut rows = self.without(&groups, &nearest, progress)?;
             if rows.images.is_empty() {
                 // A bank of few rows may have none of other images: those say nothing.
                 out.iter().for_each(|_| progress.advance());
@@ -68,11 +79,13 @@ impl Folds<'_> {
             let patchcore = Arc::new(PatchCore::open(params, self.input, &Bank::open(&staging.bank())?)?);
             let mut judge = Judge::new(&patchcore);
             for image in out {
-                judge.judge(&[self.patches.map(image)], progress)?;
+                let number = self.first + image;
+                judge.judge(&[self.patches.map(image)], Some(number), progress)?;
+                judged.images.push(number);
             }
-            scores.extend(judge.finish());
+            judged.scores.extend(judge.finish());
         }
-        Ok(scores)
+        Ok(judged)
     }
 
     /// The row of the bank that is nearest to each patch, in the projection.

@@ -23,14 +23,22 @@ impl Judge {
         Self { retrieve, score, neighbours: patchcore.neighbours(), scores: Vec::new() }
     }
 
-    /// Scores a normal image.
-    pub fn judge(&mut self, maps: &[FeatureMap], progress: &mut dyn Progress) -> Result<()> {
+    /// Scores a normal image, that of the number `image` in the bank if it is one of the bank's.
+    pub fn judge(
+        &mut self,
+        maps: &[FeatureMap],
+        image: Option<usize>,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         progress.advance();
         let found = self.retrieve.retrieve(maps, self.neighbours, None)?;
         let (map, value) = self.score.score(&found, None)?;
+        if let Some(image) = image {
+            progress.scored(image, &map);
+        }
         let mean = map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64;
         self.scores.push([value as f32, mean as f32, map.iter().copied().fold(0.0, f32::max)]);
         Ok(())
@@ -52,9 +60,13 @@ pub(super) fn peak(scores: &[[f32; 3]]) -> f64 {
 
 /// The threshold and the scale; `params` has the peak.
 pub(super) fn calibration(scores: &[[f32; 3]], params: &Params, source: &str) -> Result<Calibration> {
+    calibrate(&of_images(scores, Vec::new()), &FALSE_ALARMS, source, |score| score * params.peak)
+}
+
+/// The scores, which are those of the training `images` where these are named.
+pub(super) fn of_images(scores: &[[f32; 3]], images: Vec<usize>) -> Scores {
     let column = |i: usize| scores.iter().map(|image| f64::from(image[i])).collect();
-    let scores = Scores { normal: column(0), map_means: column(1), defective: Vec::new() };
-    calibrate(&scores, &FALSE_ALARMS, source, |score| score * params.peak)
+    Scores { normal: column(0), map_means: column(1), defective: Vec::new(), images }
 }
 
 /// A part of a stage that is shown as a whole: it can be interrupted, and says nothing.

@@ -69,9 +69,12 @@ pub fn update(
         first: before,
         radius: params.selection.radius,
         seed,
+        twins: images.twins(),
     };
     let new = folds.scores(&mut staging, progress)?;
     let mut scores = known;
+    let scored = images.scored_beyond(bundle, &judged::of_images(&new.scores, new.images))?;
+    let new = new.scores;
     forget_views(&mut scores, before, new.len());
     let whose = if scores.len() > before {
         "views of the first training image and others"
@@ -88,7 +91,7 @@ pub fn update(
         &format!("{whose}, each against a bank of others, the last {} added later", patches.images),
     )?;
     options.record(&mut manifest, &params, images)?;
-    staging.commit(manifest, images.learned().as_ref())
+    staging.commit(manifest, images.learned().as_ref(), scored.as_ref())
 }
 
 /// What the images before were scored; the bank has only grown since, so that they would not score more now.
