@@ -73,6 +73,10 @@ pub struct Calibration {
     /// The shares of good parts that `warn` and `threshold` were set for; none where an older version made the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub false_alarms: Option<FalseAlarms>,
+    /// Where the threshold would lie in nine of ten folders of as many good images; none where defective images set it, where the images
+    /// hardly differ, and in bundles of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
     /// The same for the values of the anomaly map.
     pub map: ScoreRange,
     /// Quantiles of the image scores of normal images.
@@ -88,6 +92,29 @@ pub struct FalseAlarms {
     pub warn: f64,
     /// Of good parts that are rejected.
     pub reject: f64,
+}
+
+/// An interval of image scores.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// Whether it is finite and holds `value`.
+    ///
+    /// # Errors
+    /// With what was expected and what was found.
+    pub(crate) fn check(&self, value: f64) -> Result<(), String> {
+        let Self { low, high } = *self;
+        match low.is_finite() && high.is_finite() && low <= value && value <= high {
+            true => Ok(()),
+            false => Err(format!("expected a finite low <= {value} <= high, found {low} and {high}")),
+        }
+    }
 }
 
 /// The raw values that are 0, 0.5 and 1 on the normalised scale.
@@ -258,6 +285,9 @@ impl Calibration {
     fn check(&self) -> Result<(), String> {
         self.score().check("calibration")?;
         self.map.check("calibration.map")?;
+        if let Some(interval) = &self.interval {
+            interval.check(self.threshold).map_err(|problem| format!("calibration.interval: {problem}"))?;
+        }
         if let Some(warn) = self.warn
             && !(self.min < warn && warn <= self.threshold)
         {
@@ -375,6 +405,7 @@ mod tests {
             threshold,
             min,
             max,
+            interval: None,
             warn: Some(412.0),
             false_alarms: None,
             map: ScoreRange::around(1.0, 0.0),

@@ -22,8 +22,8 @@ pub use exclusive::{Exclusive, place};
 #[cfg(feature = "train")]
 pub use images::{IMAGES, LearnedImage, LearnedImages};
 pub use manifest::{
-    BackboneInfo, BranchTraining, Calibration, CurvePoint, FORMAT, FalseAlarms, FileInfo, Manifest, Quantile,
-    ScoreRange, Training, UsedDefect,
+    BackboneInfo, BranchTraining, Calibration, CurvePoint, FORMAT, FalseAlarms, FileInfo, Interval, Manifest,
+    Quantile, ScoreRange, Training, UsedDefect,
 };
 pub use registry::open_shared;
 #[cfg(feature = "train")]

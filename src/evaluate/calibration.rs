@@ -1,6 +1,7 @@
 //! From the scores of normal images to a threshold, a warn level below it, and a scale.
 
-use crate::bundle::{Calibration, FalseAlarms, Quantile, ScoreRange};
+use super::tail::{self, quantile};
+use crate::bundle::{Calibration, FalseAlarms, Interval, Quantile, ScoreRange};
 use crate::error::{Error, Result};
 
 /// The shares of good parts that may be in warn and that may be rejected, unless the user says otherwise.
@@ -32,13 +33,12 @@ pub struct Scores {
 /// A threshold that rejects about the share `false_alarms.reject` of normal images, a warn level that about the share
 /// `false_alarms.warn` of them reaches, and the scale around the threshold.
 ///
-/// Where there are enough normal images, a level is their quantile. Where there are too few for its share (fewer than one over the
-/// share), the tail of a log-normal distribution with their median and the spread of their upper half stands in, never
-/// below their largest score. A picture that occurs twice has next to no score and says nothing of how high that of a good part can be:
-/// scores below a hundredth of the largest are left out of the tail, however many they are.
+/// Both come from the tail of the scores: the spread of their upper half, a tail as heavy as good images have, and, the more images lie
+/// beyond, the quantile itself. A few odd images among many do not move it, and an image that the bank knows, with next to no score, says
+/// nothing of how high that of a good part can be.
 ///
-/// With defective images the threshold moves up to the middle between it and the lowest defective score above it. Where the tail stood
-/// in, it is a guess, and defects that lie between the largest normal score and it are known: then the middle between that score and the
+/// With defective images the threshold moves up to the middle between it and the lowest defective score above it. The tail is an
+/// estimate, and defects that lie between the largest normal score and it are known: then the middle between that score and the
 /// lowest of them is the threshold. The warn level tells what good parts rarely are, whatever defects look like, and stays where it is,
 /// unless the threshold comes to lie below it: then it is the threshold.
 /// `map_level` gives the value of the anomaly map that corresponds to an image score.
@@ -61,15 +61,19 @@ pub fn calibrate(
     }
     normal.sort_by(f64::total_cmp);
     let (lowest, highest) = (calmest(&normal), normal[normal.len() - 1]);
-    let (mut threshold, mut how) = level_for(&normal, false_alarms.reject);
-    let (warn, how_warn) = level_for(&normal, false_alarms.warn);
+    let alike = normal.len() > 1 && highest - normal[0] <= ALIKE * highest.abs();
+    let (mut threshold, mut how) = (level_for(&normal, false_alarms.reject), "tail of the scores");
+    let warn = level_for(&normal, false_alarms.warn);
+    let interval = tail::interval(&normal, false_alarms.reject);
+    let mut interval = (normal.len() > 1 && !alike)
+        .then_some(Interval { low: interval.0.min(threshold), high: interval.1.max(threshold) });
     let lowest_above =
         |level: f64| scores.defective.iter().copied().filter(|&score| score > level).min_by(f64::total_cmp);
     if let Some(defect) = lowest_above(threshold.min(highest)) {
         threshold = 0.5 * (if defect > threshold { threshold } else { highest } + defect);
         how = "middle between normal and defective";
+        interval = None;
     }
-    let alike = normal.len() > 1 && highest - normal[0] <= ALIKE * highest.abs();
     let doubt =
         if alike { "; these images hardly differ, so that the threshold says nothing of others" } else { "" };
     let range = ScoreRange::around(threshold, lowest);
@@ -83,13 +87,14 @@ pub fn calibrate(
         max: range.max,
         warn: Some(warn),
         false_alarms: Some(*false_alarms),
+        interval: interval.filter(|interval| interval.check(range.threshold).is_ok()),
         map: ScoreRange::around(level, calm.min(level)),
         quantiles: QUANTILES
             .iter()
             .map(|&share| Quantile { share, score: quantile(&normal, share) })
             .collect(),
         obtained: format!(
-            "{source}: {} normal, {} defective images; {how} at {} false alarms, warn level: {how_warn} at {}{doubt}",
+            "{source}: {} normal, {} defective images; {how} at {} false alarms, warn level at {}{doubt}",
             normal.len(),
             scores.defective.len(),
             false_alarms.reject,
@@ -98,29 +103,15 @@ pub fn calibrate(
     })
 }
 
-/// The level that about the share `share` of images like those of the sorted scores reaches, and how it was found.
-fn level_for(sorted: &[f64], share: f64) -> (f64, &'static str) {
-    let highest = sorted[sorted.len() - 1];
+/// The level that about the share `share` of images like those of the sorted scores reaches.
+fn level_for(sorted: &[f64], share: f64) -> f64 {
     // A score that reaches a level counts: none of good images is to reach it where all are alike.
-    let above_all = just_above(highest);
-    if sorted.len() as f64 * share >= 1.0 {
-        let quantile = quantile(sorted, 1.0 - share);
-        (if quantile < highest { quantile } else { above_all }, "quantile")
-    } else {
-        (log_normal_tail(sorted, share).max(above_all), "log-normal tail")
-    }
+    tail::level(sorted, share).max(just_above(tail::quantile(sorted, 0.5)))
 }
 
 /// The lowest level that is clearly above a score.
 fn just_above(score: f64) -> f64 {
     (score + MARGIN * score.abs()).next_up()
-}
-
-/// The value that the share `share` of `sorted` does not exceed, linear between neighbours.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len() - 1) as f64;
-    let (below, above) = (place.floor() as usize, place.ceil() as usize);
-    sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
 }
 
 /// The lowest of the sorted scores that is not far out: no more than three times the range of the middle half below that (Tukey).
@@ -134,45 +125,6 @@ fn calmest(sorted: &[f64]) -> f64 {
 const MARGIN: f64 = 1e-3;
 /// Scores that differ by no more than this share of the largest are those of one picture.
 const ALIKE: f64 = 1e-6;
-
-/// A score below this share of the largest one is that of a picture that the bank knows.
-const KNOWN: f64 = 0.01;
-
-/// The score that a log-normal distribution like the upper half of these scores exceeds with probability `share`.
-fn log_normal_tail(sorted: &[f64], share: f64) -> f64 {
-    let least = KNOWN * sorted[sorted.len() - 1];
-    let known = sorted.partition_point(|&score| score < least);
-    // None is left where the largest is below 0, as by rounding.
-    let new = if known < sorted.len() { &sorted[known..] } else { sorted };
-    let logs: Vec<f64> = new.iter().map(|score| score.max(f64::MIN_POSITIVE).ln()).collect();
-    let median = quantile(&logs, 0.5);
-    // Each one above the median stands for one as far below.
-    let squares: f64 = logs.iter().map(|log| (log - median).max(0.0).powi(2)).sum();
-    let spread = (2.0 * squares / (logs.len().max(2) - 1) as f64).sqrt();
-    (median + spread * normal_quantile(1.0 - share)).exp()
-}
-
-/// The standard normal distribution's quantile, by bisection of its integral (Simpson's rule); exact to 1e-6.
-fn normal_quantile(share: f64) -> f64 {
-    let density = |x: f64| (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    let below = |x: f64| {
-        let steps = 400;
-        let width = x / steps as f64;
-        let sum: f64 = (0..steps)
-            .map(|i| {
-                let a = i as f64 * width;
-                density(a) + 4.0 * density(a + 0.5 * width) + density(a + width)
-            })
-            .sum();
-        0.5 + sum * width / 6.0
-    };
-    let (mut low, mut high) = (-8.0, 8.0);
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if below(middle) < share { low = middle } else { high = middle }
-    }
-    0.5 * (low + high)
-}
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,34 @@ pub enum Method {
     Npad,
 }
 
+/// A method, or the choice of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MethodArgument {
+    /// The one that finds most small defects drawn into good images held out: cpr unless another is clearly better
+    Auto,
+    /// Cascade patch retrieval
+    Cpr,
+    /// A coreset of normal patches
+    Patchcore,
+    /// Template mutual matching
+    Hetmm,
+    /// Neighbouring pixels' distributions
+    Npad,
+}
+
+impl MethodArgument {
+    /// The method that it names; none if it is to be chosen.
+    pub fn method(self) -> Option<Method> {
+        match self {
+            Self::Auto => None,
+            Self::Cpr => Some(Method::Cpr),
+            Self::Patchcore => Some(Method::Patchcore),
+            Self::Hetmm => Some(Method::Hetmm),
+            Self::Npad => Some(Method::Npad),
+        }
+    }
+}
+
 impl Method {
     /// Whether the settings of `options` can be used with its images; nothing is learned yet.
     pub fn check(self, options: &FitOptions) -> gstanomaly::Result<()> {

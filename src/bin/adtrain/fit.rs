@@ -1,8 +1,9 @@
 //! `adtrain fit`.
 
 use crate::arguments::{
-    self, FitArgument, ForegroundArgument, Hardware, IndexArgument, Method, PrecisionArgument,
+    self, FitArgument, ForegroundArgument, Hardware, IndexArgument, Method, MethodArgument, PrecisionArgument,
 };
+use crate::choice::{self, Choice};
 use crate::console::{self, Console};
 use crate::date;
 use crate::learning::{self, LearningArguments, Settings};
@@ -30,7 +31,7 @@ pub struct Arguments {
     exclude: Vec<String>,
     /// How to compare with what is normal
     #[arg(long, value_enum, default_value = "cpr")]
-    method: Method,
+    method: MethodArgument,
     /// The bundle to write: a new folder, or a bundle to replace
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
@@ -114,11 +115,12 @@ goes on and ends with the same bundle as if nothing had happened.";
 /// Fits a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let start = Instant::now();
-    let (learning, set) = settings(arguments)?;
+    let method = arguments.named_method()?;
+    let (learning, set) = settings(arguments, method.unwrap_or(Method::Cpr))?;
     let learning = arguments.learning.learning(&arguments.out, learning);
     arguments.hardware.prepare()?;
     let dataset = arguments::folder_name(&arguments.data);
-    let options = FitOptions {
+    let mut options = FitOptions {
         name: arguments.name.clone().unwrap_or_else(|| dataset.clone()),
         data: arguments.data.clone(),
         dataset,
@@ -148,8 +150,16 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
             folder.display()
         );
     }
+    let (method, trials) = match method {
+        Some(method) => (method, Vec::new()),
+        None => {
+            let Choice { method, set, trials } = choice::choose(&options, console)?;
+            options.set = set;
+            (method, trials)
+        }
+    };
     let mut maps = Maps::new(console, arguments.report.is_some());
-    let manifest = arguments.method.fit(&options, &arguments.out, &mut maps)?;
+    let manifest = method.fit(&options, &arguments.out, &mut maps)?;
     let found = Found::of(&arguments.out, &manifest)?;
     if let Some(file) = &arguments.report {
         let found = found.as_ref().context("--report: a single image was not scored against others")?;
@@ -159,7 +169,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
         let result = json!({
-            "bundle": arguments.out, "seconds": seconds, "foreground": manifest.params["foreground"],
+            "bundle": arguments.out, "seconds": seconds, "tried": trials, "foreground": manifest.params["foreground"],
             "odd_images": found.as_ref().map(Found::to_json), "manifest": manifest,
         });
         console::print(&format!("{result:#}"))
@@ -169,8 +179,33 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     }
 }
 
+impl Arguments {
+    /// The method that was asked for; none if it is to be chosen.
+    ///
+    /// # Errors
+    /// If a setting that only some methods have is given for one that is to be chosen.
+    fn named_method(&self) -> anyhow::Result<Option<Method>> {
+        let own = [
+            ("--set", !self.set.is_empty()),
+            ("--layers", !self.layers.is_empty()),
+            ("--coreset", self.coreset.is_some()),
+            ("--index", self.index.is_some()),
+            ("--sheets", self.sheets.is_some()),
+            ("--foreground", self.foreground != ForegroundArgument::Auto),
+            ("settings of a learned branch", self.learning.are_given()),
+        ];
+        let named = self.method.method();
+        if let (None, Some((name, _))) = (named, own.iter().find(|(_, given)| *given)) {
+            anyhow::bail!(
+                "--method auto tries each method with its own settings: leave out {name}, or name the method"
+            );
+        }
+        Ok(named)
+    }
+}
+
 /// Parameters of the learned branch that were set, and of the method, by `--set` or by a flag of its own.
-fn settings(arguments: &Arguments) -> anyhow::Result<(Settings, Settings)> {
+fn settings(arguments: &Arguments, chosen: Method) -> anyhow::Result<(Settings, Settings)> {
     let own = [
         ("coreset", "coreset", Method::Patchcore, arguments.coreset.map(|share| share.to_string())),
         ("index", "index.kind", Method::Patchcore, arguments.index.map(IndexArgument::value)),
@@ -180,10 +215,10 @@ fn settings(arguments: &Arguments) -> anyhow::Result<(Settings, Settings)> {
     for (flag, name, method, value) in own {
         let Some(value) = value else { continue };
         anyhow::ensure!(
-            arguments.method == method,
+            chosen == method,
             "--{flag} is a setting of {}, not of {}",
             method.name(),
-            arguments.method.name()
+            chosen.name()
         );
         anyhow::ensure!(
             arguments.set.iter().all(|(other, _)| other != name),

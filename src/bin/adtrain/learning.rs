@@ -79,6 +79,19 @@ pub struct LearningArguments {
 }
 
 impl LearningArguments {
+    /// Whether anything of it was asked for.
+    pub fn are_given(&self) -> bool {
+        let Self { preset, steps, batch, lr, minutes, textures, defects, resume } = self;
+        *preset != PresetArgument::Raw
+            || steps.is_some()
+            || batch.is_some()
+            || lr.is_some()
+            || minutes.is_some()
+            || textures.is_some()
+            || defects.is_some()
+            || *resume
+    }
+
     /// What is to be learned for a bundle at `out`, if anything; `set` are numbers of it by name.
     pub fn learning(&self, out: &Path, set: Settings) -> Option<Learning> {
         let Some(learning) = self.preset.learning(out).filter(|_| self.steps != Some(0)) else {

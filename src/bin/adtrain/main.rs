@@ -3,6 +3,7 @@
 mod arguments;
 mod backbones;
 mod calibrate;
+mod choice;
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;

@@ -13,6 +13,7 @@ mod params;
 pub mod perlin;
 pub mod photometric;
 mod pictures;
+pub mod probe;
 pub mod procedural;
 pub mod real;
 mod sheet;

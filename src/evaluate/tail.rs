@@ -1,0 +1,156 @@
+//! The score that a small share of good images reaches, estimated from the scores of some of them.
+
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256Plus;
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
+/// Quantiles of the scores that their spread above the median is estimated from. A few odd images lie beyond both.
+const SPREAD: [f64; 2] = [0.84, 0.95];
+/// Degrees of freedom of the tail: scores of good images have a heavier one than a log-normal distribution.
+const FREEDOM: f64 = 8.0;
+/// Of few images the spread itself is uncertain, which fewer degrees of freedom allow for: a third of their number, at least three.
+const FEWEST_FREEDOM: f64 = 3.0;
+const IMAGES_A_DEGREE: f64 = 3.0;
+/// Images beyond a level at which their quantile alone says where it is.
+const ENOUGH: f64 = 50.0;
+/// A score below this share of the largest one is that of an image that the bank knows.
+const KNOWN: f64 = 0.01;
+/// Samples with replacement that an interval is taken from, and the share of them that it leaves out at either end.
+const RESAMPLED: usize = 200;
+const LEFT_OUT: f64 = 0.05;
+
+/// The score that about the share `share` of images like those of the `sorted` scores reaches.
+///
+/// It is the quantile of a Student's t distribution of the logarithms, with their median and the spread of their upper half, and, the more
+/// images lie beyond it, the more the quantile of the scores themselves. Single odd images among many do not move it. Scores below a
+/// hundredth of the largest are those of images that the bank knows, and say nothing.
+pub(super) fn level(sorted: &[f64], share: f64) -> f64 {
+    let logs = logarithms(sorted);
+    level_of(&logs, share).exp()
+}
+
+/// Where the level lies in nine of ten folders of as many images.
+pub(super) fn interval(sorted: &[f64], share: f64) -> (f64, f64) {
+    let logs = logarithms(sorted);
+    let mut random = Xoshiro256Plus::seed_from_u64(0);
+    let mut drawn = vec![0.0; logs.len()];
+    let mut levels: Vec<f64> = (0..RESAMPLED)
+        .map(|_| {
+            drawn.iter_mut().for_each(|value| *value = logs[random.gen_range(0..logs.len())]);
+            drawn.sort_by(f64::total_cmp);
+            level_of(&drawn, share).exp()
+        })
+        .collect();
+    levels.sort_by(f64::total_cmp);
+    (quantile(&levels, LEFT_OUT), quantile(&levels, 1.0 - LEFT_OUT))
+}
+
+/// The logarithms of the scores that say something, sorted.
+fn logarithms(sorted: &[f64]) -> Vec<f64> {
+    let least = KNOWN * sorted[sorted.len() - 1];
+    let known = sorted.partition_point(|&score| score < least);
+    // None is left where the largest is below 0, as by rounding.
+    let new = if known < sorted.len() { &sorted[known..] } else { sorted };
+    new.iter().map(|score| score.max(f64::MIN_POSITIVE).ln()).collect()
+}
+
+fn level_of(logs: &[f64], share: f64) -> f64 {
+    let count = logs.len() as f64;
+    let median = quantile(logs, 0.5);
+    let spread = SPREAD.iter().map(|&at| (quantile(logs, at) - median) / normal(at)).sum::<f64>()
+        / SPREAD.len() as f64;
+    let freedom = (count / IMAGES_A_DEGREE).clamp(FEWEST_FREEDOM, FREEDOM);
+    // The median of few images is uncertain, too.
+    let tail = median + spread * students(1.0 - share, freedom) * (1.0 + 1.0 / count).sqrt();
+    let trusted = (count * share / ENOUGH).min(1.0);
+    tail + (quantile(logs, 1.0 - share) - tail) * trusted
+}
+
+fn normal(share: f64) -> f64 {
+    Normal::standard().inverse_cdf(share)
+}
+
+fn students(share: f64, freedom: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, freedom).map_or(f64::INFINITY, |tail| tail.inverse_cdf(share))
+}
+
+/// The value that the share `share` of `sorted` does not exceed, linear between neighbours.
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let (below, above) = (place.floor() as usize, place.ceil() as usize);
+    sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sorted scores of a product: exp of Student's t with eight degrees of freedom.
+    fn scores(count: usize, seed: u64) -> Vec<f64> {
+        let mut random = Xoshiro256Plus::seed_from_u64(seed);
+        let mut scores: Vec<f64> = (0..count)
+            .map(|_| 300.0 * (0.15 * students(random.gen_range(1e-6..1.0 - 1e-6), 8.0)).exp())
+            .collect();
+        scores.sort_by(f64::total_cmp);
+        scores
+    }
+
+    /// The share of images of such a product that reaches the level, over folders of so many images.
+    fn kept(count: usize, share: f64) -> f64 {
+        let folders = 60;
+        let beyond = |seed: u64| {
+            let level = level(&scores(count, seed), share);
+            1.0 - StudentsT::new(0.0, 1.0, 8.0).unwrap().cdf((level / 300.0).ln() / 0.15)
+        };
+        (0..folders).map(beyond).sum::<f64>() / folders as f64
+    }
+
+    #[test]
+    fn the_promise_is_kept_on_the_whole() {
+        for (count, share) in [(300, 0.005), (300, 0.05), (100, 0.005), (100, 0.05), (1000, 0.05), (30, 0.05)]
+        {
+            let kept = kept(count, share);
+            assert!(kept < 1.6 * share && kept > 0.4 * share, "{count} images, {share}: {kept}");
+        }
+        // Few images: on the safe side for the share that nobody can see.
+        assert!(kept(20, 0.005) < 0.015);
+    }
+
+    #[test]
+    fn a_few_odd_images_do_not_move_it() {
+        let clean = scores(150, 3);
+        let mut odd = clean.clone();
+        odd.extend([3_000.0, 5_000.0, 9_000.0]);
+        let ratio = level(&odd, 0.005) / level(&clean, 0.005);
+        assert!((1.0..1.1).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn images_that_the_bank_knows_do_not_move_it() {
+        let clean = scores(40, 5);
+        let mut with_known = vec![0.1; 60];
+        with_known.extend(&clean);
+        assert_eq!(level(&with_known, 0.005), level(&clean, 0.005));
+    }
+
+    #[test]
+    fn the_interval_narrows_with_more_images() {
+        let width = |count: usize| {
+            let scores = scores(count, 7);
+            let (low, high) = interval(&scores, 0.005);
+            let level = level(&scores, 0.005);
+            assert!(low <= level && level <= high, "{low} {level} {high}");
+            (high - low) / level
+        };
+        assert!(width(800) < 0.6 * width(50), "{} {}", width(800), width(50));
+    }
+
+    #[test]
+    fn equal_zero_and_negative_scores_have_a_level() {
+        for score in [0.0, -1e-7, 5.0] {
+            let level = level(&[score; 20], 0.005);
+            assert!(level.is_finite() && level >= 0.0, "{score}: {level}");
+        }
+        assert!(level(&[4.0], 0.005) >= 4.0 - 1e-9);
+    }
+}
