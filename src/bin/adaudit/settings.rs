@@ -210,6 +210,7 @@ mod tests {
             model_sha256: "0123456789abcdef".into(),
             every: 1,
             threshold: None,
+            warn: None,
             min_area: "0".into(),
             hold: 0,
             ignore_mask_sha256: None,
@@ -225,6 +226,7 @@ mod tests {
         for (other, part) in [
             (Settings { every: 5, ..settings() }, "--every was 1 and is now 5"),
             (Settings { threshold: Some("3.5".into()), ..settings() }, "--threshold was of the bundle and"),
+            (Settings { warn: Some("3.5".into()), ..settings() }, "--warn was of the bundle and is now 3.5"),
             (Settings { model_sha256: "fedcba9876543210".into(), ..settings() }, "now bottle (fedcba987654)"),
             (Settings { ignore_mask_sha256: Some("ab".into()), ..settings() }, "was none and is now ab"),
         ] {

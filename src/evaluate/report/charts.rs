@@ -226,7 +226,9 @@ mod tests {
 
     #[test]
     fn figures_hold_text_and_curves() {
-        let figure = histogram(&[0.1, 0.2], &[0.7]).unwrap();
+        let [plain, figure] = [None, Some(0.4)].map(|warn| histogram(&[0.1, 0.2], &[0.7], warn).unwrap());
+        // The dashes of the warn level.
+        assert!(figure.contains("#C98A1B") && !plain.contains("#C98A1B"), "{figure}");
         assert!(figure.contains("normalised score") && figure.matches("<rect").count() >= 3);
         let main = Curve { points: vec![(0.0, 0.0), (0.1, 0.9), (1.0, 1.0)], main: true };
         let figure = CurveFigure {

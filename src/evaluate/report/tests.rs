@@ -157,7 +157,7 @@ fn levels_are_counted_where_there_is_a_warn_level() {
     assert!(defective.warn >= 1);
     let page = render(&report, &ReportParams::default());
     assert_well_formed(&page);
-    assert!(page.contains("<dt>Warn level</dt><dd>4.00</dd>"), "its score is among the facts");
+    assert!(page.contains("<dt>Warn level</dt><dd>4.000</dd>"), "its score is among the facts");
     assert!(
         page.contains(">warn</th>") && page.contains(&format!("<b>{}</b> of them in warn", defective.warn))
     );
