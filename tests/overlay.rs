@@ -219,7 +219,8 @@ fn each_level_has_a_badge_of_its_own_colour() {
             assert!(counts[level] > 20 && 5 * others < counts[level], "{width}: {found:?}");
         }
         let [[green, ..], [_, amber, _], _] = found;
-        assert!(amber > green, "the edge makes it stand out: {found:?}");
+        // The small one's edge is thinner than two pixels, and hardly one of them has the pure colour.
+        assert!(width < 100 || amber > 2 * green, "the edge makes it stand out: {found:?}");
     }
 }
 
