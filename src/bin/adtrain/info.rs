@@ -126,6 +126,9 @@ fn describe(manifest: &Manifest, odd: &[String]) -> String {
     if let Some(promise) = levels::promise(calibration) {
         line("set so that", promise);
     }
+    if let Some(interval) = levels::interval(calibration) {
+        line("uncertainty", interval);
+    }
     line("scale", format!("0 is {:.4}, 1 is {:.4}", calibration.min, calibration.max));
     line("calibration", calibration.obtained.clone());
     for (number, text) in parameters("", &manifest.params).into_iter().enumerate() {

@@ -12,10 +12,17 @@ pub fn promise(calibration: &Calibration) -> Option<String> {
     ))
 }
 
+/// How sure the threshold is, in words; none where the bundle does not say.
+pub fn interval(calibration: &Calibration) -> Option<String> {
+    let interval = calibration.interval.as_ref()?;
+    Some(format!("{:.4} to {:.4} with other images in nine of ten cases", interval.low, interval.high))
+}
+
 /// The threshold, what it was `before`, and how it was obtained.
 pub fn threshold(calibration: &Calibration, before: Option<&Calibration>) -> String {
     let was = before.map_or_else(String::new, |before| format!(", was {:.4}", before.threshold));
-    format!("threshold {:.4}{was}: {}", calibration.threshold, calibration.obtained)
+    let interval = interval(calibration).map_or_else(String::new, |interval| format!(" ({interval})"));
+    format!("threshold {:.4}{was}{interval}: {}", calibration.threshold, calibration.obtained)
 }
 
 /// The warn level, what it was `before`, and what both levels let through; none where the bundle has none.
