@@ -124,8 +124,13 @@ fn missing_fields_are_refused() {
         object.remove(name);
         let result = with_text(square(), &manifest.to_string());
         // Bundles of older versions have no lists of images and scores, no settings and no weights.
-        let optional =
-            ["/input/fit", "/files/images.sha256", "/files/training-scores.csv", "/training/settings"];
+        let optional = [
+            "/input/fit",
+            "/files/images.sha256",
+            "/files/training-scores.csv",
+            "/training/settings",
+            "/training/twins",
+        ];
         if !optional.iter().any(|it| pointer.starts_with(it)) && !pointer.ends_with("/weight") {
             let message = result.expect_err(&pointer).to_string();
             assert!(message.contains(name), "{pointer}: {message}");
