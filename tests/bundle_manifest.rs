@@ -124,9 +124,15 @@ fn missing_fields_are_refused() {
         let Some(object) = parent_value.as_object_mut() else { continue };
         object.remove(name);
         let result = with_text(square(), &manifest.to_string());
-        // Bundles of older versions have no lists of images and scores, no settings, no weights and no warn level.
-        let optional =
-            ["/input/fit", "/files/images.sha256", "/files/training-scores.csv", "/training/settings"];
+        // Bundles of older versions have no lists of images and scores, no settings, no weights, no warn level and no interval.
+        let optional = [
+            "/input/fit",
+            "/files/images.sha256",
+            "/files/training-scores.csv",
+            "/training/settings",
+            "/training/twins",
+            "/calibration/interval",
+        ];
         let levels = ["/calibration/warn", "/calibration/false_alarms"];
         if !optional.iter().any(|it| pointer.starts_with(it))
             && !pointer.ends_with("/weight")

@@ -73,14 +73,19 @@ fn a_foreground_is_found_where_there_are_objects_and_nowhere_else() {
 fn elongated_images_keep_their_shape() {
     let scratch = tempfile::tempdir().unwrap();
     let said = fit(Kind::Strips, 16, scratch.path());
-    assert!(said.contains("input size: 512x192 (the shape of the images, 2.50 times as wide as high)"), "{said}");
-    let squeezed = adtrain(&["fit", "--data", "data", "--out", "square", "--size", "320x320"], scratch.path());
+    assert!(
+        said.contains("input size: 512x192 (the shape of the images, 2.50 times as wide as high)"),
+        "{said}"
+    );
+    let squeezed =
+        adtrain(&["fit", "--data", "data", "--out", "square", "--size", "320x320"], scratch.path());
     let said = String::from_utf8(squeezed.stderr).unwrap();
     assert!(said.contains("are squeezed to 320x320"), "{said}");
 }
 
 /// Image AUROC at least, with as many good images.
-const FOUND: [(Kind, u32, f64); 3] = [(Kind::Rods, 60, 0.6), (Kind::Dark, 40, 0.75), (Kind::Leather, 40, 0.8)];
+const FOUND: [(Kind, u32, f64); 3] =
+    [(Kind::Rods, 60, 0.6), (Kind::Dark, 40, 0.75), (Kind::Leather, 40, 0.8)];
 
 #[test]
 fn defects_of_parts_and_textures_are_found() {

@@ -211,7 +211,7 @@ mod tests {
             TrainingScores::read(folder.path(), &listing(text.len())).unwrap_err().to_string()
         };
         assert!(read("image,score,share\na.png,NaN,1\n").contains("finite"));
-        assert!(read("image,score,share\na.png,high,1\n").contains("high"));
+        assert!(read("image,score,share\na.png,high,1\n").contains("invalid float"));
         assert!(read("image,score\na.png,1\n").contains("share"));
         assert!(read("image,score,share,twin_of\na.png,,,\n").contains("twin"));
         assert!(read("image,score,share,twin_of\na.png,1,1,b.png\n").contains("twin"));

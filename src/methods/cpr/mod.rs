@@ -58,7 +58,7 @@ pub struct Cpr {
     /// Foreground maps of the references, `[N, height, width]` of the finest scale.
     foreground: Option<Vec<f32>>,
     /// The first of the near-twins that each reference belongs to, itself if it has none; none where no reference has any. A frame is compared with
-    /// one of them alone: more of them say nothing more.
+    /// that one alone: more of them would take the place of other parts.
     twins: Option<Vec<u32>>,
 }
 
@@ -104,6 +104,11 @@ impl Cpr {
         };
         let input = (input.height as usize, input.width as usize);
         Ok(Self { params, input, references, scales, blocks, comparison, foreground, twins })
+    }
+
+    /// Whether a frame is compared with this reference: of near-twins only with the first.
+    fn counts(&self, reference: usize) -> bool {
+        self.twins.as_ref().is_none_or(|twins| twins[reference] as usize == reference)
     }
 
     fn finest(&self) -> Shape {

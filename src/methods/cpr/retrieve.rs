@@ -19,8 +19,6 @@ pub(super) struct CprRetrieve {
     histograms: Vec<f32>,
     query: Query,
     distances: Vec<f32>,
-    /// Whether a reference of the group of that number has been found.
-    seen: Vec<bool>,
     widen: Bilinear,
     maps: Vec<Pool<Vec<f32>>>,
     foregrounds: Pool<Vec<f32>>,
@@ -33,7 +31,6 @@ impl CprRetrieve {
             histograms: vec![0.0; cpr.blocks.len()],
             query: Query::default(),
             distances: Vec::new(),
-            seen: Vec::new(),
             widen: Bilinear::new((finest.height, finest.width), cpr.input),
             maps: cpr.scales.iter().map(|_| Pool::default()).collect(),
             foregrounds: Pool::default(),
@@ -60,22 +57,18 @@ impl CprRetrieve {
         Ok(Retrieved { distances, neighbours, features: Vec::new(), foreground })
     }
 
-    /// The K references whose code histograms are nearest, nearest first; equal ones in the bank's order, and of near-twins the nearest.
+    /// The K references whose code histograms are nearest, nearest first; equal ones in the bank's order, and of near-twins
+    /// only the first.
     fn nearest(&mut self, histograms: &[f32], count: usize, exclude: &[usize]) -> Vec<Neighbour> {
         self.cpr.comparison.distances(histograms, &mut self.query, &mut self.distances);
-        let all = self.distances.iter().enumerate().filter(|(index, _)| !exclude.contains(index));
+        let all = self
+            .distances
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !exclude.contains(index) && self.cpr.counts(*index));
         let mut found: Vec<Neighbour> = all.map(|(index, &distance)| Neighbour { index, distance }).collect();
         let order =
             |a: &Neighbour, b: &Neighbour| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index));
-        if let Some(twins) = &self.cpr.twins {
-            found.sort_unstable_by(order);
-            self.seen.clear();
-            self.seen.resize(twins.len(), false);
-            let seen = &mut self.seen;
-            found.retain(|found| !std::mem::replace(&mut seen[twins[found.index] as usize], true));
-            found.truncate(count);
-            return found;
-        }
         if count < found.len() {
             found.select_nth_unstable_by(count, order);
             found.truncate(count);

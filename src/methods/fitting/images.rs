@@ -27,6 +27,8 @@ pub struct ImageSet {
     twins: Twins,
     /// What the bundle has learned from before; none if it does not say.
     known: Option<LearnedImages>,
+    /// What these scored; none if it does not say.
+    before: Option<TrainingScores>,
     input: InputSpec,
     strict: bool,
     skipped: usize,
@@ -85,9 +87,11 @@ impl ImageSet {
     /// The images of the folder that is to be added which `bundle` has not learned from; none may be left.
     ///
     /// # Errors
-    /// If there are no images in the folder, the bundle's list of its own cannot be read, or the user interrupts.
+    /// If there are no images in the folder, the bundle's lists of its own cannot be read, or the user interrupts.
     pub fn beyond(bundle: &Bundle, options: &UpdateOptions, progress: &mut dyn Progress) -> Result<Self> {
         let known = LearnedImages::read(bundle.path(), &bundle.manifest().files)?;
+        // Now: another bundle may take its place meanwhile.
+        let before = TrainingScores::read(bundle.path(), &bundle.manifest().files)?;
         let paths = training_images(&options.add)?;
         let found = paths.len();
         let none = LearnedImages::default();
@@ -108,7 +112,8 @@ impl ImageSet {
                 new.clear();
             }
         }
-        Ok(Self::new(&options.add, new, known, bundle.manifest().input.clone(), options.strict))
+        let images = Self::new(&options.add, new, known, bundle.manifest().input.clone(), options.strict);
+        Ok(Self { before, ..images })
     }
 
     fn new(
@@ -125,6 +130,7 @@ impl ImageSet {
             paths,
             hashed,
             read: Vec::new(),
+            before: None,
             sketches: Sketches::default(),
             known,
             input,
@@ -149,15 +155,12 @@ impl ImageSet {
         (!found.scores().is_empty()).then_some(found)
     }
 
-    /// The scores that `bundle` keeps, which has only grown since, with those of the images that were added; none where it keeps none:
+    /// The scores that the bundle has kept, which has only grown since, with those of the images that were added; none where it kept none:
     /// what some images scored would be taken for what all did.
-    ///
-    /// # Errors
-    /// As [`TrainingScores::read`].
-    pub fn scored_beyond(&self, bundle: &Bundle, added: &Scores) -> Result<Option<TrainingScores>> {
-        let known = TrainingScores::read(bundle.path(), &bundle.manifest().files)?;
-        let twins = self.twins.after(&Twins::none(bundle.manifest().training.images));
-        Ok(known.map(|known| known.with(self.scored(added, &twins).unwrap_or_default())))
+    pub fn scored_beyond(&self, added: &Scores) -> Option<TrainingScores> {
+        let before = self.known.as_ref().map_or(0, |known| known.images().len());
+        let twins = self.twins.after(&Twins::none(before));
+        Some(self.before.clone()?.with(self.scored(added, &twins).unwrap_or_default()))
     }
 
     /// Number of images; it shrinks when one turns out to be unreadable.

@@ -16,8 +16,9 @@ const CELLS: usize = 16;
 const SHARE: f32 = 0.25;
 /// The share of pairs that is meant.
 const QUARTER: f64 = 0.25;
-/// Grey levels of 256 between the cells of twins at most: parts in any orientation may be near each other without being twins.
-const MOST_LEVELS: f32 = 2.0;
+/// Grey levels of 256 between the cells of twins at most: parts in any orientation, or in the same place with a sensor's noise, may be
+/// near each other without being twins. JPEG of quality 90 is up to 0.54 from the original.
+const MOST_LEVELS: f32 = 0.75;
 /// Pairs that are looked at, about, to know how far images are from each other.
 const PAIRS: usize = 5_000;
 
@@ -237,7 +238,7 @@ mod tests {
     fn copies_with_noise_are_twins_wherever_they_stand() {
         let mut random = Xoshiro256Plus::seed_from_u64(1);
         let parts: Vec<Vec<f32>> = (0..20).map(|_| picture(&mut random, 20.0)).collect();
-        let all: Vec<Vec<f32>> = (0..60).map(|i| noisy(&parts[i % 20], &mut random, 3.0)).collect();
+        let all: Vec<Vec<f32>> = (0..60).map(|i| noisy(&parts[i % 20], &mut random, 1.5)).collect();
         let twins = sketches(&all).twins();
         assert_eq!((twins.groups(), twins.count()), (20, 40));
         assert_eq!(twins.firsts(), (0..20).collect::<Vec<_>>());

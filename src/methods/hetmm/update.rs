@@ -79,7 +79,7 @@ pub fn update(
         }
     }
     drop(hetmm);
-    let scored = images.scored_beyond(bundle, &new)?;
+    let scored = images.scored_beyond(&new);
     scores.normal.extend(new.normal);
     scores.map_means.extend(new.map_means);
     let (normal, means) = (to_floats(&scores.normal), to_floats(&scores.map_means));

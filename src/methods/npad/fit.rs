@@ -106,8 +106,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
         )));
     }
     let twins = one_of_each(&images);
-    let firsts = twins.firsts();
-    samples.keep(&firsts, params.channels);
+    let firsts = std::mem::take(&mut samples.images);
     params.references = firsts.len();
     params.epsilon = params.epsilon.max(params.epsilon_share * variance);
     let count = params.centroid_count(images.input());
@@ -259,8 +258,14 @@ fn extract(
     let mut random = Xoshiro256Plus::seed_from_u64(options.seed);
     let (mut samples, mut averaged) = (Vec::new(), vec![0.0; shape.len()]);
     let mut spread = Spread::new(shape.len());
+    let (twins, mut image, mut sampled) = (one_of_each(images), 0, Vec::new());
     images.each(&mut network, "keeping their features", progress, |maps| {
         spool.push_halves(maps[0].floats())?;
+        image += 1;
+        if twins.first_of(image - 1) != image - 1 {
+            return Ok(());
+        }
+        sampled.push(image - 1);
         spread.add(maps[0].floats());
         aggregate(maps[0].floats(), shape, params.neighbourhood, &mut averaged);
         for place in index::sample(&mut random, shape.places(), share) {
@@ -269,23 +274,16 @@ fn extract(
         Ok(())
     })?;
     let features = Features { shape, map: spool.finish()? };
-    Ok((features, Samples { values: samples, per_image: share }, spread.variance()))
+    Ok((features, Samples { images: sampled, values: samples, per_image: share }, spread.variance()))
 }
 
 /// Averaged features drawn at random, image after image.
 struct Samples {
+    /// The numbers of the images, one of near-twins alone.
+    images: Vec<usize>,
     values: Vec<f32>,
     /// Of each image.
     per_image: usize,
-}
-
-impl Samples {
-    /// Forgets those of other `images`.
-    fn keep(&mut self, images: &[usize], channels: usize) {
-        let each = self.per_image * channels;
-        self.values =
-            images.iter().flat_map(|&image| &self.values[image * each..][..each]).copied().collect();
-    }
 }
 
 /// Parts of the images that are left out in turn.

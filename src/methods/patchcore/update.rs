@@ -73,7 +73,7 @@ pub fn update(
     };
     let new = folds.scores(&mut staging, progress)?;
     let mut scores = known;
-    let scored = images.scored_beyond(bundle, &judged::of_images(&new.scores, new.images))?;
+    let scored = images.scored_beyond(&judged::of_images(&new.scores, new.images));
     let new = new.scores;
     forget_views(&mut scores, before, new.len());
     let whose = if scores.len() > before {
