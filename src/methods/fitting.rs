@@ -63,7 +63,7 @@ impl Progress for () {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Foreground {
-    /// If the images look like an object on a plain ground.
+    /// If the images look like objects on a plain background.
     #[default]
     Auto,
     /// Always.

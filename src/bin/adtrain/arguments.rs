@@ -150,7 +150,7 @@ pub fn fit_of(fit: FitArgument, resize: Option<u32>) -> anyhow::Result<Fit> {
 /// Whether a foreground is estimated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ForegroundArgument {
-    /// If the images look like an object on a plain ground
+    /// If the images look like objects on a plain background
     Auto,
     /// Always
     On,

@@ -52,7 +52,7 @@ pub fn discriminant(
         |why: &str| Error::Fit(format!("no foreground can be estimated: {why}; use --foreground off"));
     let count = (background.len() + foreground.len()) / channels;
     if background.is_empty() || foreground.is_empty() {
-        return Err(unusable("border and centre of the images look alike"));
+        return Err(unusable("nothing in the images differs from what lies along their border"));
     }
     let (mean_b, mean_f) = (mean(background, channels), mean(foreground, channels));
     let mut scatter = Array2::<f64>::zeros((channels, channels));
