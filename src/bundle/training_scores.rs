@@ -112,14 +112,14 @@ impl TrainingScores {
         let mut all = Self::default();
         for row in csv::Reader::from_reader(text.as_slice()).into_deserialize::<Row>() {
             let Row { image, score, share, twin_of } = row.map_err(|e| Error::file(&file, e.to_string()))?;
-            match (score, twin_of.filter(|name| !name.is_empty())) {
-                (Some(score), None) if score.is_finite() => {
-                    all.scores.push(TrainingScore { image, score, share: share.unwrap_or_default() });
+            match (score.zip(share), twin_of.filter(|name| !name.is_empty())) {
+                (Some((score, share)), None) if score.is_finite() => {
+                    all.scores.push(TrainingScore { image, score, share });
                 }
                 (None, Some(twin_of)) => all.twins.push(TrainingTwin { image, twin_of }),
                 _ => {
                     let problem = format!(
-                        "{image}: expected either a score that is a finite number or the image whose twin it is"
+                        "{image}: expected either a finite score and its share, or the image whose twin it is"
                     );
                     return Err(Error::file(&file, problem));
                 }
