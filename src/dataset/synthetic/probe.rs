@@ -270,7 +270,7 @@ mod tests {
             let means = box_mean(&values, 7, reach);
             for (i, &mean) in means.iter().enumerate() {
                 let (y, x) = (i / 7, i % 7);
-                let near: Vec<f32> = (0..35)
+                let near: Vec<f32> = (0..35usize)
                     .filter(|j| (j / 7).abs_diff(y) <= reach && (j % 7).abs_diff(x) <= reach)
                     .map(|j| values[j])
                     .collect();
