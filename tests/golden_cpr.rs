@@ -16,7 +16,7 @@ use gstanomaly::kernels::resize::Bilinear;
 use gstanomaly::kernels::windowed::{self, Shape};
 use gstanomaly::methods::cpr::foreground::{ForegroundParams, discriminant};
 use gstanomaly::methods::cpr::heads::{self, ForegroundHead};
-use gstanomaly::methods::cpr::{Cpr, Params, Scale, codebook};
+use gstanomaly::methods::cpr::{Cpr, Params, Scale};
 use gstanomaly::methods::{DistanceMap, Method, Neighbour, Retrieved};
 use gstanomaly::network::graph::GraphBuilder;
 use gstanomaly::network::{FeatureMap, load_runtime};
@@ -318,7 +318,7 @@ fn foreground() {
     assert_close("weight", &head.weight, &weight, 1e-5 * largest);
     assert_close("bias", &[head.bias], &golden.floats("bias"), 1e-5);
 
-    let mut heads = Heads::new(&centres, Some(&head));
+    let mut heads = Heads::new(&golden.floats("kmeans_centres"), Some(&head));
     let maps =
         features.chunks_exact(FINEST.len()).flat_map(|image| heads.run(image).2.unwrap()).collect::<Vec<_>>();
     assert_close("foreground maps", &maps, &golden.floats("maps"), 1e-5);
