@@ -359,7 +359,7 @@ fn backbones_are_listed_and_imported() {
 fn a_wrong_command_line_is_a_usage_error() {
     let shop = Workshop::new();
     for (arguments, parts) in [
-        ("fit --data d --out b --method magic", ["magic", "possible values: cpr"]),
+        ("fit --data d --out b --method magic", ["magic", "possible values: auto, cpr"]),
         ("fit --data d --out b --steps 100", ["--steps", "choose one with --preset"]),
         ("fit --data d --out b --size 100x100", ["100x100", "multiples of 32"]),
         ("fit --data d --out b --size big", ["big", "320x320"]),
