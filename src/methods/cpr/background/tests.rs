@@ -97,7 +97,7 @@ fn a_pattern_that_crosses_the_image_is_no_object() {
     // A strip with dark edges, a plain body and a printed row from one end to the other.
     let strip = |_: usize, y: usize, x: usize| match y {
         0..=5 | 34.. => 1,
-        18..=22 if (x / 3) % 2 == 0 => 2,
+        18..=22 if (x / 3).is_multiple_of(2) => 2,
         _ => 3,
     };
     let estimate = estimate_of(&maps(20, strip));
