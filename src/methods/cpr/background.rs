@@ -196,10 +196,11 @@ pub fn estimate(
 ) -> Result<Estimate> {
     let LayerMaps { height, width, channels, .. } = maps;
     let (positions, images) = (maps.positions(), maps.images());
-    let side = height.min(width) as f64;
-    // A map of a few positions still has a ring.
-    let begin = ((params.ring.0 * side) as usize).min((height.min(width) - 1) / 2);
-    let end = ((params.ring.1 * side) as usize).max(begin + 1);
+    let side = height.min(width);
+    // Padding changes at least the outermost positions; a map of a few positions still has a ring.
+    let at = |share: f64| (share * side as f64).round() as usize;
+    let begin = at(params.ring.0).max(1).min((side - 1) / 2);
+    let end = at(params.ring.1).max(begin + 1);
     let depths: Vec<usize> = (0..positions).map(|position| depth(position, height, width)).collect();
     let of_one = |wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
         (0..positions).filter(|&position| wanted(depths[position])).collect()
