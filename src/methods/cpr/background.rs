@@ -62,7 +62,7 @@ impl Default for BackgroundParams {
             far: 4.0,
             object: 0.02,
             border: 0.5,
-            separation: 6.5,
+            separation: 7.5,
             variation: 0.9,
         }
     }
