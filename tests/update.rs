@@ -42,6 +42,8 @@ fn fit(name: &str, data: &Path, learning: Option<Learning>) -> PathBuf {
     let options = FitOptions {
         data: data.to_owned(),
         foreground: Foreground::On,
+        // As many as the smallest bundle here has images: by default objects have 20.
+        set: vec![("neighbours".into(), "10".into())],
         learning,
         ..options(name, (128, 96))
     };
