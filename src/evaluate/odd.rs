@@ -1,5 +1,7 @@
 //! Training images whose score against the others stands far out: they may be defective, wrongly framed, or a rare kind of good part.
 
+use super::tail::quantile;
+
 /// Numbers that say what stands out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OddParams {
@@ -68,11 +70,7 @@ const MAD_OF_NORMAL: f64 = 1.4826;
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() % 2 {
-        1 => values[half],
-        _ => 0.5 * (values[half - 1] + values[half]),
-    }
+    quantile(&values, 0.5)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ const FEWEST_FREEDOM: f64 = 3.0;
 const IMAGES_A_DEGREE: f64 = 3.0;
 /// Images beyond a level at which their quantile alone says where it is.
 const ENOUGH: f64 = 50.0;
+/// The smallest share of images that is told from none.
+const SMALLEST: f64 = 1e-12;
 /// A score below this share of the largest one is that of an image that the bank knows.
 const KNOWN: f64 = 0.01;
 /// Samples with replacement that an interval is taken from, and the share of them that it leaves out at either end.
@@ -61,7 +63,7 @@ fn level_of(logs: &[f64], share: f64) -> f64 {
         / SPREAD.len() as f64;
     let freedom = (count / IMAGES_A_DEGREE).clamp(FEWEST_FREEDOM, FREEDOM);
     // The median of few images is uncertain, too.
-    let tail = median + spread * students(1.0 - share, freedom) * (1.0 + 1.0 / count).sqrt();
+    let tail = median + spread * beyond(share, freedom) * (1.0 + 1.0 / count).sqrt();
     let trusted = (count * share / ENOUGH).min(1.0);
     tail + (quantile(logs, 1.0 - share) - tail) * trusted
 }
@@ -70,8 +72,12 @@ fn normal(share: f64) -> f64 {
     Normal::standard().inverse_cdf(share)
 }
 
-fn students(share: f64, freedom: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, freedom).map_or(f64::INFINITY, |tail| tail.inverse_cdf(share))
+/// The value of a Student's t distribution that the share `share` lies beyond, to either side of 0. Of the smallest share that is told
+/// from none for smaller ones: the distribution's own function fails there.
+fn beyond(share: f64, freedom: f64) -> f64 {
+    let share = share.clamp(SMALLEST, 1.0 - SMALLEST);
+    // The tails mirror each other, and close to 1 a share would be rounded.
+    StudentsT::new(0.0, 1.0, freedom).map_or(f64::INFINITY, |tail| -tail.inverse_cdf(share))
 }
 
 /// The value that the share `share` of `sorted` does not exceed, linear between neighbours.
@@ -89,7 +95,7 @@ mod tests {
     fn scores(count: usize, seed: u64) -> Vec<f64> {
         let mut random = Xoshiro256Plus::seed_from_u64(seed);
         let mut scores: Vec<f64> = (0..count)
-            .map(|_| 300.0 * (0.15 * students(random.gen_range(1e-6..1.0 - 1e-6), 8.0)).exp())
+            .map(|_| 300.0 * (-0.15 * beyond(random.gen_range(1e-6..1.0 - 1e-6), 8.0)).exp())
             .collect();
         scores.sort_by(f64::total_cmp);
         scores
@@ -144,6 +150,25 @@ mod tests {
             (high - low) / level
         };
         assert!(width(800) < 0.6 * width(50), "{} {}", width(800), width(50));
+    }
+
+    #[test]
+    fn the_smaller_the_share_the_higher_the_level() {
+        for count in [4, 60, 300] {
+            let scores = scores(count, 11);
+            let shares = [0.5, 0.05, 1e-3, 1e-6, 1e-9, 1e-12, 1e-17, 1e-100, f64::MIN_POSITIVE];
+            let levels = shares.map(|share| level(&scores, share));
+            assert!(levels.is_sorted() && !levels.iter().any(|level| level.is_nan()), "{count}: {levels:?}");
+            assert!(levels[6] > 2.0 * levels[2], "{count}: {levels:?}");
+        }
+        for images in 1..40 {
+            let freedom = (f64::from(images) / IMAGES_A_DEGREE).clamp(FEWEST_FREEDOM, FREEDOM);
+            for share in
+                [f64::MIN_POSITIVE, 1e-12, 3e-11, 1e-9, 1e-5, 0.3, 0.7, 1.0 - 1e-9, 1.0_f64.next_down()]
+            {
+                assert!(beyond(share, freedom).is_finite(), "{freedom} {share}");
+            }
+        }
     }
 
     #[test]
