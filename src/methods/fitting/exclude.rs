@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use wildmatch::WildMatch;
 
 /// How a word begins that names a list instead of an image.
 const LIST: char = '@';
@@ -45,22 +46,23 @@ pub(super) fn without(
     // Links lead to the same file by another path.
     let real: OnceCell<Vec<Option<PathBuf>>> = OnceCell::new();
     let real = || real.get_or_init(|| paths.iter().map(|path| path.canonicalize().ok()).collect());
-    let names = |path: &Path| {
+    let names_of = |path: &PathBuf| {
         let inside = path.strip_prefix(data).unwrap_or(path).to_string_lossy().into_owned();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         [path.to_string_lossy().into_owned(), inside, name]
     };
+    // Without a pattern there is nothing to compare with.
+    let names: Vec<[String; 3]> = paths.iter().filter(|_| !patterns.is_empty()).map(names_of).collect();
     let mut out: HashSet<usize> = HashSet::new();
     for pattern in patterns {
-        let before = pattern.strip_prefix("./").unwrap_or(pattern);
+        let wild = WildMatch::new(pattern.strip_prefix("./").unwrap_or(pattern));
         let file = Path::new(pattern).canonicalize().ok();
         let means = |image: usize| {
-            names(&paths[image]).iter().any(|name| matches(before, name))
-                || file.is_some() && real()[image] == file
+            names[image].iter().any(|name| wild.matches(name)) || file.is_some() && real()[image] == file
         };
         let found: Vec<usize> = (0..paths.len()).filter(|&image| means(image)).collect();
         if found.is_empty() {
-            let first = paths.first().map(|path| names(path)[1].clone()).unwrap_or_default();
+            let first = names.first().map(|names| names[1].clone()).unwrap_or_default();
             return Err(Error::Setting(format!(
                 "--exclude {pattern}: no image to learn from is called that; expected the path of one, its path in {}, such as {first}, \
                  its name, or a pattern such as 'scratched_*'",
@@ -78,31 +80,6 @@ pub(super) fn without(
     }
     let kept = paths.into_iter().enumerate().filter(|(image, _)| !out.contains(image));
     Ok((kept.map(|(_, path)| path).collect(), out.len()))
-}
-
-/// Whether `name` is `pattern`, in which `*` stands for any characters, none and those between folders included, and `?` for one.
-fn matches(pattern: &str, name: &str) -> bool {
-    let [pattern, name] = [pattern, name].map(|text| text.chars().collect::<Vec<char>>());
-    let (mut p, mut n) = (0, 0);
-    // Where to go on if what follows the last star does not fit.
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p + 1, n));
-                p += 1;
-            }
-            Some(&one) if one == name[n] || one == '?' => (p, n) = (p + 1, n + 1),
-            _ => match &mut star {
-                Some((after, from)) => {
-                    *from += 1;
-                    (p, n) = (*after, *from);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&one| one == '*')
 }
 
 #[cfg(test)]
@@ -162,7 +139,7 @@ mod tests {
             ("?", "", false),
             ("M?rz", "März", true),
         ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(WildMatch::new(pattern).matches(name), expected, "{pattern} {name}");
         }
     }
 }
