@@ -3,7 +3,8 @@
 //! `images.sha256` has a line for each, in the order of the bank, as `sha256sum` writes and checks them. An update leaves out what is in it:
 //! a picture that the bank has already would be found there without any distance, as no picture that is yet to come will be.
 
-use super::{FileInfo, MANIFEST, hash_file, regular};
+use super::listed::read_listed;
+use super::{FileInfo, hash_file};
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -53,19 +54,8 @@ impl LearnedImages {
     /// # Errors
     /// If it is missing though it should be there, cannot be read, or is not a list of hashes and names.
     pub fn read(bundle: &Path, files: &BTreeMap<String, FileInfo>) -> Result<Option<Self>> {
-        let Some(listed) = files.get(IMAGES) else { return Ok(None) };
-        let file = bundle.join(IMAGES);
-        let found = match file.metadata() {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::file(&file, format!("is missing, though {MANIFEST} lists it")));
-            }
-            found => regular(&file, found.map_err(|e| Error::io(&file, e))?)?.len(),
-        };
-        if found != listed.bytes || found > MAX_BYTES {
-            let expected = listed.bytes.min(MAX_BYTES);
-            return Err(Error::file(&file, format!("expected {expected} bytes, found {found}")));
-        }
-        let text = std::fs::read_to_string(&file).map_err(|e| Error::io(&file, e))?;
+        let Some((file, bytes)) = read_listed(bundle, IMAGES, files, MAX_BYTES)? else { return Ok(None) };
+        let text = String::from_utf8(bytes).map_err(|e| Error::file(&file, e.to_string()))?;
         let lines = text.lines().enumerate().map(|(number, line)| {
             parse(line).ok_or_else(|| {
                 let problem = format!("line {}: expected a SHA-256 in hexadecimal and a name", number + 1);

@@ -4,10 +4,13 @@
 //! file, what was expected and what was found.
 
 mod bank;
+mod calibration;
 #[cfg(feature = "train")]
 mod exclusive;
 #[cfg(feature = "train")]
 mod images;
+#[cfg(feature = "train")]
+mod listed;
 mod manifest;
 mod registry;
 #[cfg(feature = "train")]
@@ -17,13 +20,13 @@ mod training_scores;
 mod version;
 
 pub use bank::{Bank, Floats, Halves, Mapped, Shorts};
+pub use calibration::{Calibration, FalseAlarms, Interval, Quantile, ScoreRange};
 #[cfg(feature = "train")]
 pub use exclusive::{Exclusive, place};
 #[cfg(feature = "train")]
 pub use images::{IMAGES, LearnedImage, LearnedImages};
 pub use manifest::{
-    BackboneInfo, BranchTraining, Calibration, CurvePoint, FORMAT, FalseAlarms, FileInfo, Interval, Manifest,
-    Quantile, ScoreRange, Training, UsedDefect,
+    BackboneInfo, BranchTraining, CurvePoint, FORMAT, FileInfo, Manifest, Training, UsedDefect,
 };
 pub use registry::open_shared;
 #[cfg(feature = "train")]

@@ -4,7 +4,8 @@
 //! its score, and the share of the scored images that do not score more. Of thousands of images only an even selection is scored.
 //! Lines without a score follow: near-twins, for which one image of the group is scored, and the name of that one.
 
-use super::{FileInfo, LearnedImages, MANIFEST, regular};
+use super::listed::read_listed;
+use super::{FileInfo, LearnedImages};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -96,19 +97,9 @@ impl TrainingScores {
     /// # Errors
     /// If the file is missing though it should be there, cannot be read, or is not a list of images with finite scores.
     pub fn read(bundle: &Path, files: &BTreeMap<String, FileInfo>) -> Result<Option<Self>> {
-        let Some(listed) = files.get(TRAINING_SCORES) else { return Ok(None) };
-        let file = bundle.join(TRAINING_SCORES);
-        let found = match file.metadata() {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::file(&file, format!("is missing, though {MANIFEST} lists it")));
-            }
-            found => regular(&file, found.map_err(|e| Error::io(&file, e))?)?.len(),
+        let Some((file, text)) = read_listed(bundle, TRAINING_SCORES, files, MAX_BYTES)? else {
+            return Ok(None);
         };
-        if found != listed.bytes || found > MAX_BYTES {
-            let expected = listed.bytes.min(MAX_BYTES);
-            return Err(Error::file(&file, format!("expected {expected} bytes, found {found}")));
-        }
-        let text = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
         let mut all = Self::default();
         for row in csv::Reader::from_reader(text.as_slice()).into_deserialize::<Row>() {
             let Row { image, score, share, twin_of } = row.map_err(|e| Error::file(&file, e.to_string()))?;
