@@ -2,7 +2,6 @@
 //!
 //! As in the evaluation report, names are untrusted and escaped, and the page needs nothing else; it has no script at all.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use askama::Template;
@@ -10,7 +9,7 @@ use askama::Template;
 use super::format::rounded;
 use super::picture::Picture;
 use super::view::STYLE;
-use super::{Outcome, ReportError, ReportImage, ReportParams, Timing, write_atomically};
+use super::{Outcome, ReportError, ReportImage, ReportParams, Timing, write_page};
 use crate::evaluate::decisions::{Confusion, Rate};
 use crate::methods::Level;
 
@@ -108,10 +107,7 @@ impl Comparison {
     /// # Errors
     /// When the file cannot be written, or a picture is not PNG, JPEG or WebP.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
-        let path = path.as_ref();
-        let page = Page::new(self)?;
-        write_atomically(path, |file| page.write(file))
-            .map_err(|source| ReportError::Write { path: path.to_owned(), source })
+        write_page(path.as_ref(), &Page::new(self)?)
     }
 }
 
@@ -298,10 +294,6 @@ impl<'a> Page<'a> {
             .collect::<Result<_, _>>()?;
         let version = env!("CARGO_PKG_VERSION");
         Ok(Self { comparison, version, style: STYLE, own_style: OWN_STYLE, columns, rows, charts, cards })
-    }
-
-    fn write(&self, to: &mut dyn Write) -> io::Result<()> {
-        self.write_into(to)
     }
 
     /// Columns of the examples: the image, the truth, and one a method that has figures.

@@ -208,11 +208,14 @@ impl Report {
     /// # Errors
     /// When the file cannot be written, a score is not finite, or a picture is not PNG, JPEG or WebP.
     pub fn write(&self, path: impl AsRef<Path>, params: &ReportParams) -> Result<(), ReportError> {
-        let path = path.as_ref();
-        let page = view::Page::new(self, params)?;
-        write_atomically(path, |file| page.write(file))
-            .map_err(|source| ReportError::Write { path: path.to_owned(), source })
+        write_page(path.as_ref(), &view::Page::new(self, params)?)
     }
+}
+
+/// Writes a page to `path`; a failure leaves an older file as it was.
+fn write_page(path: &Path, page: &impl askama::Template) -> Result<(), ReportError> {
+    write_atomically(path, |file| askama::Template::write_into(page, file))
+        .map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
 /// How the names of files begin that [`write_atomically`] has not finished; one that stays is of a process that was killed.

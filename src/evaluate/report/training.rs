@@ -6,9 +6,8 @@ use super::charts;
 use super::format::significant;
 use super::picture::Picture;
 use super::view::STYLE;
-use super::{ReportError, write_atomically};
+use super::{ReportError, write_page};
 use askama::Template;
-use std::io::{self, Write};
 use std::path::Path;
 
 const OWN_STYLE: &str = include_str!("../../../templates/training.css");
@@ -65,10 +64,7 @@ impl TrainingReport {
     /// # Errors
     /// When the file cannot be written, or a picture is not PNG, JPEG or WebP.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
-        let path = path.as_ref();
-        let page = Page::new(self)?;
-        write_atomically(path, |file| page.write(file))
-            .map_err(|source| ReportError::Write { path: path.to_owned(), source })
+        write_page(path.as_ref(), &Page::new(self)?)
     }
 }
 
@@ -129,10 +125,6 @@ impl<'a> Page<'a> {
             typical: cards(&report.typical)?,
         })
     }
-
-    fn write(&self, to: &mut dyn Write) -> io::Result<()> {
-        self.write_into(to)
-    }
 }
 
 #[cfg(test)]
@@ -140,7 +132,7 @@ mod tests {
     use super::*;
 
     fn image(path: &str, score: f64) -> TrainingImage {
-        let mut png = io::Cursor::new(Vec::new());
+        let mut png = std::io::Cursor::new(Vec::new());
         image::RgbImage::new(2, 2).write_to(&mut png, image::ImageFormat::Png).unwrap();
         let png = png.into_inner();
         let twins = vec!["twin.png".into()];

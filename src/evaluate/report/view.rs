@@ -1,7 +1,6 @@
 //! What the template shows: every number already rounded, every list already in order.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 
 use askama::Template;
 use base64::engine::general_purpose::STANDARD;
@@ -142,10 +141,6 @@ impl<'a> Page<'a> {
             cards,
             rows,
         })
-    }
-
-    pub(super) fn write(&self, to: &mut dyn Write) -> io::Result<()> {
-        self.write_into(to)
     }
 
     fn good_images(&self) -> usize {

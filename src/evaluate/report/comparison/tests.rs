@@ -14,9 +14,7 @@ fn method(name: &str, image_auroc: f64, milliseconds: f64) -> ComparedMethod {
 }
 
 fn page(comparison: &Comparison) -> String {
-    let mut page = Vec::new();
-    Page::new(comparison).unwrap().write(&mut page).unwrap();
-    String::from_utf8(page).unwrap()
+    Page::new(comparison).unwrap().render().unwrap()
 }
 
 #[test]
