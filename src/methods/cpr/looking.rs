@@ -58,10 +58,11 @@ pub(super) fn look(
     let stride = |shape: &Shape| input.height as usize / shape.height;
     let telling = layers.iter().take_while(|(_, shape)| stride(shape) <= TELLING).count().saturating_sub(1);
     let telling = if wanted { telling } else { 0 };
+    let kept = if telling > 0 { vec![0, telling] } else { vec![0] };
 
     let mut graph = GraphBuilder::from_backbone(&options.backbone.model, (input.width, input.height))?;
     let mut outputs = Vec::new();
-    for (i, (layer, shape)) in [0, telling].into_iter().map(|i| (i, layers[i])).take(1 + telling.min(1)) {
+    for (i, (layer, shape)) in kept.iter().map(|&i| (i, layers[i])) {
         let (role, last) = (format!("raw{i}"), graph.channel_last(layer));
         let dims = [1, shape.height, shape.width, shape.channels];
         graph.output(&role, &last, DataType::Float, &dims);
@@ -76,19 +77,16 @@ pub(super) fn look(
     let share = CLUSTERED.div_ceil(images.len()).min(finest.places());
     let mut random = Xoshiro256Plus::seed_from_u64(options.seed);
     let mut patches: Vec<f32> = Vec::new();
-    let spool = || Spool::new(&options.scratch);
-    let mut spools = if wanted { vec![spool()?] } else { vec![] };
-    if telling > 0 {
-        spools.push(spool()?);
-    }
-    let step = images.len().div_ceil(LOOKED_AT).max(1);
+    let spools = kept.iter().filter(|_| wanted).map(|_| Spool::new(&options.scratch));
+    let mut spools = spools.collect::<Result<Vec<_>>>()?;
+    let every = images.len().div_ceil(LOOKED_AT).max(1);
     let mut image = 0;
     images.each(&mut network, "looking at the images", progress, |maps| {
         let values = maps[0].floats();
         for position in index::sample(&mut random, finest.places(), share) {
             patches.extend_from_slice(&values[position * finest.channels..][..finest.channels]);
         }
-        if image % step == 0 {
+        if image % every == 0 {
             maps.iter().zip(&mut spools).try_for_each(|(map, spool)| spool.push_halves(map.floats()))?;
         }
         image += 1;
