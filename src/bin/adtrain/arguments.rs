@@ -3,6 +3,7 @@
 pub use crate::common::hardware::Hardware;
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use gstanomaly::bundle::{Bundle, Manifest, open_shared};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::frame::Fit;
@@ -40,29 +41,26 @@ pub enum Method {
 }
 
 /// A method, or the choice of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MethodArgument {
-    /// The one that finds most small defects drawn into good images held out: cpr unless another is clearly better
+    /// The one that finds most small defects drawn into good images held out.
     Auto,
-    /// Cascade patch retrieval
-    Cpr,
-    /// A coreset of normal patches
-    Patchcore,
-    /// Template mutual matching
-    Hetmm,
-    /// Neighbouring pixels' distributions
-    Npad,
+    /// This one.
+    Named(Method),
 }
 
-impl MethodArgument {
-    /// The method that it names; none if it is to be chosen.
-    pub fn method(self) -> Option<Method> {
+impl ValueEnum for MethodArgument {
+    fn value_variants<'a>() -> &'a [Self] {
+        use Method::{Cpr, Hetmm, Npad, Patchcore};
+        &[Self::Auto, Self::Named(Cpr), Self::Named(Patchcore), Self::Named(Hetmm), Self::Named(Npad)]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
         match self {
-            Self::Auto => None,
-            Self::Cpr => Some(Method::Cpr),
-            Self::Patchcore => Some(Method::Patchcore),
-            Self::Hetmm => Some(Method::Hetmm),
-            Self::Npad => Some(Method::Npad),
+            Self::Auto => Some(PossibleValue::new("auto").help(
+                "The one that finds most small defects drawn into good images held out: cpr unless another is clearly better",
+            )),
+            Self::Named(method) => method.to_possible_value(),
         }
     }
 }

@@ -4,18 +4,19 @@
 use crate::arguments::Method;
 use crate::console::Console;
 use crate::learning::Settings;
+use crate::overlay;
 use anyhow::Context;
 use gstanomaly::bundle::Bundle;
 use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::synthetic::Random;
 use gstanomaly::dataset::synthetic::probe::Probe;
 use gstanomaly::evaluate::{MetricParams, image_metrics};
-use gstanomaly::frame::Picture;
+use gstanomaly::frame::{Picture, load_picture};
 use gstanomaly::methods::fitting::{FitOptions, ImageSet, Progress};
 use image::RgbImage;
 use rand::SeedableRng;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -145,7 +146,9 @@ impl HeldOut {
         let mut defective = Probe::ALL.map(|_| Vec::new());
         for (i, path) in self.paths.iter().enumerate() {
             crate::interrupt::check()?;
-            let Some(image) = read(path) else { continue };
+            // Fitting says what cannot be read.
+            let Ok(picture) = load_picture(path) else { continue };
+            let image = overlay::to_rgb(picture.info(), &picture.frame()?)?;
             let mut score = |image: &RgbImage| -> anyhow::Result<f32> {
                 let picture = Picture::from_rgb(image.width(), image.height(), image.as_raw())?;
                 Ok(cascade.inspect_picture(&picture)?.0.score as f32)
@@ -168,12 +171,6 @@ impl HeldOut {
         }
         Ok(sum / defective.len() as f64)
     }
-}
-
-/// An image as methods see it; none if it cannot be read, which fitting will say.
-fn read(path: &Path) -> Option<RgbImage> {
-    let reader = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?;
-    Some(reader.decode().ok()?.into_rgb8())
 }
 
 /// Shows how far a trial is, without what is noted of the images: the fit that follows notes it again.

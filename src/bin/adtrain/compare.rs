@@ -47,7 +47,8 @@ pub struct Arguments {
     /// Network of all methods that name no other: a name from 'adtrain backbones', or an ONNX file with its card
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     backbone: String,
-    /// Size of the images for all methods that name no other, in multiples of 32; auto: 320x320 for images that are nearly square, for others their own shape with about as many pixels
+    /// Size of the images for all methods that name no other, in multiples of 32; auto: 320x320 for images that are nearly square, for
+    /// others their own shape with about as many pixels
     #[arg(long, default_value = "auto", value_parser = arguments::input_size, value_name = "WxH|auto")]
     size: InputSize,
     /// What to do with images of another shape

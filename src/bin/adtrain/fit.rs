@@ -8,7 +8,7 @@ use crate::console::{self, Console};
 use crate::date;
 use crate::learning::{self, LearningArguments, Settings};
 use crate::levels;
-use crate::training::{Found, Maps};
+use crate::training::{self, Found, Maps};
 use anyhow::Context;
 use gstanomaly::bundle::Manifest;
 use gstanomaly::methods::fitting::{FitOptions, InputSize, excluded};
@@ -49,7 +49,8 @@ pub struct Arguments {
     /// 'adtrain compare --methods cpr,cpr:contrast=2'
     #[arg(long, default_value_t = 1.0, value_parser = arguments::contrast, value_name = "FACTOR")]
     contrast: f32,
-    /// Size at which the network sees the images, in multiples of 32; auto: 320x320 for images that are nearly square, for others their own shape with about as many pixels
+    /// Size at which the network sees the images, in multiples of 32; auto: 320x320 for images that are nearly square, for others their
+    /// own shape with about as many pixels
     #[arg(long, default_value = "auto", value_parser = arguments::input_size, value_name = "WxH|auto")]
     size: InputSize,
     /// What to do with images of another shape
@@ -194,7 +195,10 @@ impl Arguments {
             ("--foreground", self.foreground != ForegroundArgument::Auto),
             ("settings of a learned branch", self.learning.are_given()),
         ];
-        let named = self.method.method();
+        let named = match self.method {
+            MethodArgument::Auto => None,
+            MethodArgument::Named(method) => Some(method),
+        };
         if let (None, Some((name, _))) = (named, own.iter().find(|(_, given)| *given)) {
             anyhow::bail!(
                 "--method auto tries each method with its own settings: leave out {name}, or name the method"
@@ -240,14 +244,10 @@ fn settings(arguments: &Arguments, chosen: Method) -> anyhow::Result<(Settings, 
 }
 
 fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
-    let training = &manifest.training;
-    let left_out = [
-        (training.skipped, "left out because they cannot be read"),
-        (training.copies, "left out as copies of others"),
-        (training.twins, "near-twins of others"),
-    ];
-    let left_out = left_out.iter().filter(|(count, _)| *count > 0);
-    let left_out: String = left_out.map(|(count, what)| format!(", {count} {what}")).collect();
+    let left_out = training::left_out(
+        &manifest.training,
+        ["left out because they cannot be read", "left out as copies of others"],
+    );
     let foreground = match manifest.params.get("foreground").and_then(serde_json::Value::as_bool) {
         Some(true) => ", foreground on",
         Some(false) => ", foreground off",
@@ -261,7 +261,7 @@ fn describe(out: &Path, manifest: &Manifest, seconds: f64) -> String {
         manifest.backbone.title(),
         manifest.input.width,
         manifest.input.height,
-        console::images(training.images),
+        console::images(manifest.training.images),
         levels::describe(&manifest.calibration, None),
     )
 }

@@ -69,13 +69,7 @@ fn describe(manifest: &Manifest, odd: &[String]) -> String {
         let _ = writeln!(text, "{name:<16}{value}");
     };
     let fit = serde_json::to_value(input.fit).unwrap_or_default();
-    let left_out = [
-        (training.skipped, "left out"),
-        (training.copies, "left out as copies"),
-        (training.twins, "near-twins of others"),
-    ];
-    let left_out = left_out.iter().filter(|(count, _)| *count > 0);
-    let left_out: String = left_out.map(|(count, what)| format!(", {count} {what}")).collect();
+    let left_out = training::left_out(training, ["left out", "left out as copies"]);
     let branch = training.branch.as_ref();
     line("name", manifest.name.clone());
     line("method", manifest.title());

@@ -3,7 +3,7 @@
 use crate::common::pictures::{jpeg, reduce};
 use crate::console::Console;
 use crate::overlay;
-use gstanomaly::bundle::{LearnedImages, Manifest, TrainingScore, TrainingScores};
+use gstanomaly::bundle::{LearnedImages, Manifest, Training, TrainingScore, TrainingScores};
 use gstanomaly::evaluate::{Odd, OddParams, TrainingImage, TrainingReport, odd};
 use gstanomaly::frame::{InputSpec, Preprocessor, load_picture};
 use gstanomaly::kernels::resize::Bilinear;
@@ -20,6 +20,14 @@ const TYPICAL: usize = 6;
 /// Longer side of a picture on the page, and the quality of its JPEG.
 const SIDE: u32 = 400;
 const QUALITY: u8 = 85;
+
+/// The images that do not count as parts of their own, each number with its word, behind commas; numbers of zero are not told.
+pub fn left_out(training: &Training, [skipped, copies]: [&str; 2]) -> String {
+    let numbers =
+        [(training.skipped, skipped), (training.copies, copies), (training.twins, "near-twins of others")];
+    let told = numbers.iter().filter(|(count, _)| *count > 0);
+    told.map(|(count, what)| format!(", {count} {what}")).collect()
+}
 
 /// The scores of a bundle's training images, and which of them stand out.
 pub struct Found {
