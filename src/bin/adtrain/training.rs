@@ -66,7 +66,10 @@ impl Found {
             };
             format!(
                 "{}: score {:.4}, {:.1} times the median, {:.1} spreads above it{twins}",
-                image.image, image.score, odd.ratio, odd.spreads
+                printable(&image.image),
+                image.score,
+                odd.ratio,
+                odd.spreads
             )
         };
         let beyond = self.odd.len().saturating_sub(NAMED);
@@ -198,9 +201,15 @@ fn arguments(paths: &[&str]) -> String {
     words.join(" ")
 }
 
-/// A path as a word that is neither a list nor a comment in one.
+/// A path as a word that is neither a list nor a comment in one, nor more than one line: `?` stands for any character.
 pub fn word(path: &str) -> String {
-    if path.starts_with(['@', '#', '-']) { format!("./{path}") } else { path.into() }
+    let path = printable(path);
+    if path.starts_with(['@', '#', '-']) { format!("./{path}") } else { path }
+}
+
+/// A path of whoever made the bundle, without what a terminal would take for a command.
+fn printable(path: &str) -> String {
+    path.replace(char::is_control, "?")
 }
 
 /// A word as a shell reads it.
@@ -288,6 +297,8 @@ mod tests {
         let expected =
             r"--exclude train/good/1.png --exclude 'it'\''s.png' --exclude './@a b.png' --exclude ./-x.png";
         assert_eq!(arguments(&paths), expected);
+        // Names come from a bundle that somebody else may have made.
+        assert_eq!(word("a\u{1b}[31m\nb.png"), "a?[31m?b.png");
     }
 
     #[test]
