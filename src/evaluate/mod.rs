@@ -9,7 +9,7 @@ mod metrics;
 mod odd;
 mod pixels;
 mod report;
-mod tail;
+pub(crate) mod tail;
 
 pub use components::label_components;
 pub use decisions::{Confusion, Rate};

@@ -11,6 +11,14 @@ const FREEDOM: f64 = 8.0;
 /// Of few images the spread itself is uncertain, which fewer degrees of freedom allow for: a third of their number, at least three.
 const FEWEST_FREEDOM: f64 = 3.0;
 const IMAGES_A_DEGREE: f64 = 3.0;
+/// From this share of the images on it is looked at how far their scores lie beyond the rest, ...
+const BEND: f64 = 0.15;
+/// ... each of them at most so many times as far as their median, since a few of them may be odd. ...
+const FARTHEST: f64 = 4.0;
+/// ... That counts as much as the spread of the other scores if there are so many of them.
+const TOLD: f64 = 15.0;
+/// Places in the tail that its mean is taken from.
+const PLACES: usize = 64;
 /// Images beyond a level at which their quantile alone says where it is.
 const ENOUGH: f64 = 50.0;
 /// The smallest share of images that is told from none.
@@ -23,12 +31,13 @@ const LEFT_OUT: f64 = 0.05;
 
 /// The score that about the share `share` of images like those of the `sorted` scores reaches.
 ///
-/// It is the quantile of a Student's t distribution of the logarithms, with their median and the spread of their upper half, and, the more
-/// images lie beyond it, the more the quantile of the scores themselves. Single odd images among many hardly move it. Scores below a
-/// hundredth of the largest are those of images that the bank knows, and say nothing.
+/// It is the quantile of a Student's t distribution of the logarithms, with their median and the spread of their upper half. The more
+/// images there are, the more the tail is as long as the highest 15 % of the scores show it, and where many lie beyond the level, it is their
+/// own quantile. Single odd images among many hardly move it. Scores below a hundredth of the largest are those of images that the bank
+/// knows, and say nothing.
 pub(super) fn level(sorted: &[f64], share: f64) -> f64 {
     let logs = logarithms(sorted);
-    level_of(&logs, share).exp()
+    Tail::new(logs.len(), share).level_of(&logs).exp()
 }
 
 /// Where the level lies in nine of ten folders of as many images.
@@ -36,11 +45,12 @@ pub(super) fn interval(sorted: &[f64], share: f64) -> (f64, f64) {
     let logs = logarithms(sorted);
     let mut random = Xoshiro256Plus::seed_from_u64(0);
     let mut drawn = vec![0.0; logs.len()];
+    let tail = Tail::new(logs.len(), share);
     let mut levels: Vec<f64> = (0..RESAMPLED)
         .map(|_| {
             drawn.iter_mut().for_each(|value| *value = logs[random.gen_range(0..logs.len())]);
             drawn.sort_by(f64::total_cmp);
-            level_of(&drawn, share).exp()
+            tail.level_of(&drawn).exp()
         })
         .collect();
     levels.sort_by(f64::total_cmp);
@@ -56,16 +66,53 @@ fn logarithms(sorted: &[f64]) -> Vec<f64> {
     new.iter().map(|score| score.max(f64::MIN_POSITIVE).ln()).collect()
 }
 
-fn level_of(logs: &[f64], share: f64) -> f64 {
-    let count = logs.len() as f64;
-    let median = quantile(logs, 0.5);
-    let spread = SPREAD.iter().map(|&at| (quantile(logs, at) - median) / normal(at)).sum::<f64>()
-        / SPREAD.len() as f64;
-    let freedom = (count / IMAGES_A_DEGREE).clamp(FEWEST_FREEDOM, FREEDOM);
-    // The median of few images is uncertain, too.
-    let tail = median + spread * beyond(share, freedom) * (1.0 + 1.0 / count).sqrt();
-    let trusted = (count * share / ENOUGH).min(1.0);
-    tail + (quantile(logs, 1.0 - share) - tail) * trusted
+/// What the distribution says of a share, in units of the spread; the same for all folders of as many images.
+struct Tail {
+    share: f64,
+    /// The distribution's quantile that the share lies beyond.
+    level: f64,
+    /// How far that is from the one that [`BEND`] lies beyond, in units of how far the mean of what lies beyond that is.
+    reach: f64,
+    /// The quantiles of a normal distribution at [`SPREAD`].
+    spread: [f64; 2],
+}
+
+impl Tail {
+    fn new(count: usize, share: f64) -> Self {
+        let freedom = (count as f64 / IMAGES_A_DEGREE).clamp(FEWEST_FREEDOM, FREEDOM);
+        let level = beyond(share, freedom);
+        let bend = beyond(BEND, freedom);
+        let places = (0..PLACES).map(|i| BEND * (i as f64 + 0.5) / PLACES as f64);
+        let mean = places.map(|share| beyond(share, freedom)).sum::<f64>() / PLACES as f64;
+        Self { share, level, reach: (level - bend) / (mean - bend), spread: SPREAD.map(normal) }
+    }
+
+    fn level_of(&self, logs: &[f64]) -> f64 {
+        let count = logs.len() as f64;
+        let median = quantile(logs, 0.5);
+        let spreads =
+            SPREAD.iter().zip(self.spread).map(|(&at, normal)| (quantile(logs, at) - median) / normal);
+        let spread = spreads.sum::<f64>() / SPREAD.len() as f64;
+        // The median of few images is uncertain, too.
+        let by_spread = median + spread * self.level * (1.0 + 1.0 / count).sqrt();
+        let own = quantile(logs, 1.0 - self.share);
+        let bend = quantile(logs, 1.0 - BEND);
+        let beyond = &logs[logs.partition_point(|&score| score <= bend)..];
+        let by_highest = match self.share < BEND {
+            true => bend + mean_excess(beyond, bend) * self.reach,
+            false => own,
+        };
+        let told = beyond.len() as f64 / (beyond.len() as f64 + TOLD);
+        let tail = by_spread + (by_highest - by_spread) * told;
+        tail + (own - tail) * (count * self.share / ENOUGH).min(1.0)
+    }
+}
+
+/// How far the sorted `scores` lie beyond `bend` in the mean; single ones that lie far beyond count less.
+fn mean_excess(scores: &[f64], bend: f64) -> f64 {
+    let Some(last) = scores.len().checked_sub(1) else { return 0.0 };
+    let most = FARTHEST * (scores[last / 2] - bend);
+    scores.iter().map(|score| (score - bend).min(most)).sum::<f64>() / scores.len() as f64
 }
 
 fn normal(share: f64) -> f64 {
@@ -81,7 +128,7 @@ fn beyond(share: f64, freedom: f64) -> f64 {
 }
 
 /// The value that the share `share` of `sorted` does not exceed, linear between neighbours.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (below, above) = (place.floor() as usize, place.ceil() as usize);
     sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
