@@ -2,15 +2,16 @@
 //!
 //! Two passes of the network over the images: the first counts non-zero values, to choose the channels; the second keeps their features in
 //! a temporary file. From there the distributions are estimated a row of positions at a time. To calibrate, they and the centroids are
-//! estimated again without each fifth or tenth of the images in turn, which is then scored with what the others say.
+//! estimated again without a part of the images in turn, which is then scored with what the others say ([`super::held_out`]).
 
-use super::centroids::{Clusters, cluster};
-use super::distributions::{Distributions, Features, Weights, estimate, working_memory};
+use super::centroids::cluster;
+use super::distributions::{Features, estimate, working_memory};
+use super::held_out::{self, HeldOut, Unseen};
 use super::statistics::{Spread, order_channels};
 use super::{NAME, Npad, Params, aggregate, heads, outputs, shape};
 use crate::bundle::{Bank, Manifest, Staging};
 use crate::error::{Error, Result};
-use crate::evaluate::calibration::{self, Scores, calibrate};
+use crate::evaluate::calibration::{self, calibrate};
 use crate::frame::InputSpec;
 use crate::kernels::windowed::Shape;
 use crate::methods::Method;
@@ -23,7 +24,6 @@ use rand::SeedableRng;
 use rand::seq::index;
 use rand_xoshiro::Xoshiro256Plus;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Layers that the paper combines.
 const MOST_LAYERS: usize = 3;
@@ -34,6 +34,8 @@ const CLUSTERED: usize = 5;
 const FOLDS: usize = 5;
 const FOLDS_OF_FEW: usize = 10;
 const MANY: usize = 100;
+/// Parts that are left out in turn once more, to see how the scores fall with the number of images.
+const HALVES: usize = 2;
 /// Images at least: without one of them, two are left to have a covariance.
 const LEAST_IMAGES: usize = 3;
 
@@ -112,14 +114,21 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let count = params.centroid_count(images.input());
     let clusters = cluster(&samples.values, params.channels, count, options.seed, progress)?;
     let folds = if firsts.len() < MANY { FOLDS_OF_FEW } else { FOLDS }.min(firsts.len());
-    progress.stage("estimating distributions", (1 + folds) * shape.height);
+    let halves = if firsts.len() >= 2 * LEAST_IMAGES { HALVES } else { 0 };
+    progress.stage("estimating distributions", (1 + folds + halves) * shape.height);
     let (distributions, weights) = estimate(&features, &firsts, &params, None, &options.scratch, progress)?;
     staging.write_bank(&distributions.tensors(&clusters.centroids))?;
     let per_image = samples.per_image;
     let (features, weights, clusters, firsts) = (&features, &weights, &clusters, &firsts);
-    let fold = Folds { count: folds, features, weights, clusters, per_image, images: firsts };
-    let (scores, map_scale) = fold.scores(&params, images.input(), options, progress)?;
-    params.map_scale = map_scale;
+    let held_out =
+        HeldOut { features, weights, clusters, per_image, images: firsts, scratch: &options.scratch };
+    let judged = held_out.judge(folds, &params, images.input(), progress)?;
+    params.map_scale = judged.map_scale();
+    let mut scores = judged.scores;
+    if halves > 0 {
+        let fewer = held_out.judge(halves, &params, images.input(), &mut Unseen(progress))?.scores;
+        held_out::carry_on(&mut scores, folds, &fewer, halves);
+    }
     if params.shifts > 0 {
         progress.note(
             "calibrated without shifts, with which good parts score somewhat more: 'adtrain calibrate' sets the threshold better",
@@ -284,57 +293,4 @@ struct Samples {
     values: Vec<f32>,
     /// Of each image.
     per_image: usize,
-}
-
-/// Parts of the images that are left out in turn.
-struct Folds<'a> {
-    count: usize,
-    features: &'a Features,
-    weights: &'a Weights,
-    clusters: &'a Clusters<'a>,
-    /// Features that each image has among those of the clusters.
-    per_image: usize,
-    /// The numbers of the images.
-    images: &'a [usize],
-}
-
-impl Folds<'_> {
-    /// The scores of the images, and what the root of a score is multiplied by for the map's largest value.
-    fn scores(
-        &self,
-        params: &Params,
-        input: &InputSpec,
-        options: &FitOptions,
-        progress: &mut dyn Progress,
-    ) -> Result<(Scores, f64)> {
-        // Only what the frame as it is says: training images are not shifted.
-        let params = Params { shifts: 0, ..params.clone() };
-        let mut scores = Scores::default();
-        let (mut tops, mut roots) = (0.0, 0.0);
-        for fold in 0..self.count {
-            let of_fold = self.images.iter().skip(fold).step_by(self.count);
-            let left_out: Vec<usize> = of_fold.copied().collect();
-            let others: Vec<usize> =
-                self.images.iter().copied().filter(|image| !left_out.contains(image)).collect();
-            let weights = Some(self.weights);
-            let (Distributions { weighted, aggregated }, _) =
-                estimate(self.features, &others, &params, weights, &options.scratch, progress)?;
-            // An image would be found among centroids that its own features made.
-            let centroids = self.clusters.with(|feature| feature / self.per_image % self.count != fold);
-            let npad = Arc::new(Npad::new(params.clone(), input, weighted, aggregated, centroids));
-            let (mut retrieve, mut score) = (npad.clone().retrieve(), npad.score());
-            for image in left_out {
-                let found = retrieve.retrieve(&[self.features.image(image)], 0, None)?;
-                let (map, value) = score.score(&found, None)?;
-                tops += f64::from(map.iter().copied().fold(0.0, f32::max));
-                roots += value.sqrt();
-                progress.scored(image, &map);
-                scores.images.push(image);
-                scores.normal.push(value);
-                scores.map_means.push(map.iter().map(|&v| f64::from(v)).sum::<f64>() / map.len() as f64);
-            }
-        }
-        let scale = if roots > 0.0 && tops > 0.0 { tops / roots } else { 1.0 };
-        Ok((scores, scale))
-    }
 }

@@ -16,6 +16,8 @@ mod fit;
 #[cfg(feature = "train")]
 mod heads;
 #[cfg(feature = "train")]
+mod held_out;
+#[cfg(feature = "train")]
 pub mod statistics;
 
 pub use aggregate::aggregate;
