@@ -11,6 +11,7 @@ mod console;
 mod date;
 mod eval;
 mod fit;
+mod foreground;
 mod info;
 mod learning;
 mod levels;

@@ -2,6 +2,7 @@
 
 use crate::common::pictures::{jpeg, reduce};
 use crate::console::Console;
+use crate::foreground;
 use crate::overlay;
 use gstanomaly::bundle::{LearnedImages, Manifest, Training, TrainingScore, TrainingScores};
 use gstanomaly::evaluate::{Odd, OddParams, TrainingImage, TrainingReport, odd};
@@ -18,8 +19,8 @@ const NAMED: usize = 10;
 const SHOWN: usize = 60;
 const TYPICAL: usize = 6;
 /// Longer side of a picture on the page, and the quality of its JPEG.
-const SIDE: u32 = 400;
-const QUALITY: u8 = 85;
+pub const SIDE: u32 = 400;
+pub const QUALITY: u8 = 85;
 
 /// The images that do not count as parts of their own, each number with its word, behind commas; numbers of zero are not told.
 pub fn left_out(training: &Training, [skipped, copies]: [&str; 2]) -> String {
@@ -175,6 +176,7 @@ impl Found {
                 .enumerate()
                 .map(|(number, odd)| card(odd, number < SHOWN))
                 .collect::<anyhow::Result<_>>()?,
+            foreground: foreground::pictures(bundle, manifest, &learned, data)?,
             typical: self.typical().iter().map(|odd| card(odd, true)).collect::<anyhow::Result<_>>()?,
             exclude: arguments(&paths),
             list: paths.iter().map(|path| format!("{}\n", word(path))).collect(),

@@ -61,20 +61,23 @@ pub fn draw_map(
 
 /// The normalised map, `size` rows x columns, of the part of the input that shows the frame.
 fn heat(map: &[f32], range: ScoreRange, geometry: Geometry, size: (usize, usize)) -> Vec<f32> {
+    shown(map, geometry, size, |value| range.normalise(f64::from(value)) as f32)
+}
+
+/// `value` of a map over the input, `size` rows x columns, of the part of the input that shows the frame.
+pub fn shown(map: &[f32], geometry: Geometry, size: (usize, usize), value: impl Fn(f32) -> f32) -> Vec<f32> {
     let Geometry { target, input, .. } = geometry;
     let (columns, width) = (input.0 as usize, target.width as usize);
     let rows = map.chunks_exact(columns).skip(target.y as usize).take(target.height as usize);
-    let shown: Vec<f32> = rows
-        .flat_map(|row| &row[target.x as usize..][..width])
-        .map(|&value| range.normalise(f64::from(value)) as f32)
-        .collect();
-    let mut heat = vec![0.0; size.0 * size.1];
-    Bilinear::new((target.height as usize, width), size).run(&shown, &mut heat);
-    heat
+    let shown: Vec<f32> =
+        rows.flat_map(|row| &row[target.x as usize..][..width]).map(|&raw| value(raw)).collect();
+    let mut resized = vec![0.0; size.0 * size.1];
+    Bilinear::new((target.height as usize, width), size).run(&shown, &mut resized);
+    resized
 }
 
 /// A rectangle of a frame in the same frame at another size, at least one pixel of it.
-fn scaled(rect: Rect, from: (u32, u32), to: (u32, u32)) -> Rect {
+pub fn scaled(rect: Rect, from: (u32, u32), to: (u32, u32)) -> Rect {
     let axis = |start: u32, length: u32, from: u32, to: u32| {
         let place = |at: u32| (u64::from(at) * u64::from(to) / u64::from(from)) as u32;
         let first = place(start).min(to - 1);

@@ -33,6 +33,8 @@ pub struct TrainingReport {
     pub odd: Vec<TrainingImage>,
     /// Some that do not, for comparison.
     pub typical: Vec<TrainingImage>,
+    /// Some of all images; their overlay shows what is taken for the object. None where objects are not told from the background.
+    pub foreground: Vec<TrainingImage>,
     /// The arguments with which a fit leaves the odd images out.
     pub exclude: String,
     /// The same, one path in each line, for a list.
@@ -81,6 +83,7 @@ struct Page<'a> {
     scored: usize,
     odd: Vec<Card<'a>>,
     typical: Vec<Card<'a>>,
+    foreground: Vec<Card<'a>>,
 }
 
 struct Card<'a> {
@@ -123,6 +126,7 @@ impl<'a> Page<'a> {
             scored: report.usual.len() + odd.len(),
             odd: cards(&report.odd)?,
             typical: cards(&report.typical)?,
+            foreground: cards(&report.foreground)?,
         })
     }
 }
@@ -157,6 +161,7 @@ mod tests {
             usual: (0..40).map(|i| 100.0 + f64::from(i)).collect(),
             odd: vec![image("<b>odd.png", 400.0)],
             typical: vec![image("usual.png", 120.0)],
+            foreground: vec![image("object.png", 0.0)],
             exclude: "--exclude '<b>odd.png'".into(),
             list: "<b>odd.png\n".into(),
             ..TrainingReport::default()
@@ -164,11 +169,13 @@ mod tests {
         report.write(&file).unwrap();
         let page = std::fs::read_to_string(&file).unwrap();
         assert!(!page.contains("<b>odd.png") && page.contains("&#60;b&#62;odd.png"));
-        for part in ["400.0", "6.5", "3.00", "twin.png", "usual.png", "1 of 41", "<circle", "--exclude"] {
+        for part in
+            ["400.0", "6.5", "3.00", "twin.png", "usual.png", "object.png", "1 of 41", "<circle", "--exclude"]
+        {
             assert!(page.contains(part), "{part}");
         }
         assert!(!page.contains("src=\"http") && !page.contains("<script"));
-        assert_eq!(page.matches("<img").count(), 4);
+        assert_eq!(page.matches("<img").count(), 6);
     }
 
     #[test]
@@ -179,6 +186,7 @@ mod tests {
         TrainingReport { threshold: 9.0, usual, ..TrainingReport::default() }.write(&file).unwrap();
         let page = std::fs::read_to_string(&file).unwrap();
         assert!(page.contains("No image stands out") && !page.contains("--exclude"));
+        assert!(!page.contains("taken for the object"));
         let odd = TrainingImage { input: vec![1, 2, 3], ..TrainingImage::default() };
         assert!(TrainingReport { odd: vec![odd], ..TrainingReport::default() }.write(&file).is_err());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), page, "the older one stays");

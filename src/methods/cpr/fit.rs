@@ -45,7 +45,9 @@ struct Draft {
     params: Params,
     /// With no more neighbours than there are images.
     possible: Params,
-    /// The parameters for raw features if the images turn out to show objects on a plain background.
+    /// The parameters for raw features if the images turn out to show parts that lie as they did, ...
+    parts: Params,
+    /// ... or objects on a plain background.
     objects: Params,
 }
 
@@ -85,8 +87,9 @@ impl Draft {
         possible.check(images.input()).map_err(Error::Setting)?;
         let shapes = scales.iter().map(|scale| scale.shape(images.input())).collect();
         let names = layers.into_iter().map(|layer| layer.name).collect();
+        let parts = options.apply(usual.clone().for_parts(), &Params::DECIDED)?;
         let objects = options.apply(usual.for_objects(), &Params::DECIDED)?;
-        Ok(Self { images, names, shapes, params, possible, objects })
+        Ok(Self { images, names, shapes, params, possible, parts, objects })
     }
 }
 
@@ -96,7 +99,7 @@ impl Draft {
 /// If the images, the backbone or the settings cannot be used, or the bundle cannot be written; then nothing is left in `out`, and of
 /// a branch that was learned the checkpoint.
 pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Result<Manifest> {
-    let Draft { mut images, names, shapes, params: draft, possible, objects } =
+    let Draft { mut images, names, shapes, params: draft, possible, parts, objects } =
         Draft::new(options, progress)?;
     let staging = Staging::new(out)?;
     let layers: Vec<(&str, Shape)> = names.iter().map(String::as_str).zip(shapes.iter().copied()).collect();
@@ -107,15 +110,29 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let starts = KMeansParams::default().restarts;
     progress.stage(
         "grouping the patches",
-        starts + if looked.keeps_maps() { BackgroundParams::default().restarts } else { 0 },
+        starts + if looked.wants_foreground() { BackgroundParams::default().restarts } else { 0 },
     );
     let centres =
         kmeans(&looked.patches, shapes[0].channels, codes, options.seed, &KMeansParams::default(), || {
             step(progress)
         })?;
     let head = looked.foreground(options, progress)?;
+    let alignment = looked.alignment()?;
     drop(looked);
-    let draft = if head.is_some() && options.learning.is_none() { objects } else { draft };
+    let draft = match (&options.learning, &head) {
+        (Some(_), _) => draft,
+        (None, Some(_)) => objects,
+        (None, None) if alignment >= Params::ALIGNED => {
+            progress.note(&format!(
+                "alignment: the place in the image explains {:.0} % of the features' variance: parts that lie as they did, each compared \
+                 with {} images",
+                100.0 * alignment,
+                parts.neighbours.min(images.len())
+            ));
+            parts
+        }
+        (None, None) => draft,
+    };
     at_least_two(images.len())?;
     let learned = learn(options, &images, &layers, &centres, head.as_ref(), &possible, progress)?;
     let kept = learned.as_ref().filter(|learned| learned.kept).map(|learned| learned.steps);

@@ -1,5 +1,6 @@
 //! The first pass over the images: patch vectors for the code book, and where the object is.
 
+use super::alignment::alignment;
 use super::background::{self, BackgroundParams, LayerMaps};
 use super::fit::step;
 use super::foreground::{self, ForegroundParams};
@@ -26,8 +27,10 @@ const TELLING: usize = 8;
 pub(super) struct Looked {
     /// Patch vectors of the finest layer, `[n, channels]`, drawn from all images.
     pub patches: Vec<f32>,
-    /// Maps of some images, where a foreground may be wanted.
-    maps: Option<Maps>,
+    /// Maps of some images.
+    maps: Maps,
+    /// Whether a foreground may be wanted.
+    wanted: bool,
 }
 
 /// Feature maps of some images.
@@ -77,7 +80,7 @@ pub(super) fn look(
     let share = CLUSTERED.div_ceil(images.len()).min(finest.places());
     let mut random = Xoshiro256Plus::seed_from_u64(options.seed);
     let mut patches: Vec<f32> = Vec::new();
-    let spools = kept.iter().filter(|_| wanted).map(|_| Spool::new(&options.scratch));
+    let spools = kept.iter().map(|_| Spool::new(&options.scratch));
     let mut spools = spools.collect::<Result<Vec<_>>>()?;
     let every = images.len().div_ceil(LOOKED_AT).max(1);
     let mut image = 0;
@@ -98,20 +101,26 @@ pub(super) fn look(
     }
     trim(&mut patches, finest.channels, CLUSTERED, &mut random);
     let mut spools = spools.into_iter().map(Spool::finish);
-    let maps = match spools.next().transpose()? {
-        None => None,
-        Some(map) => Some(Maps {
-            finest: (finest, map),
-            telling: spools.next().transpose()?.map(|map| (layers[telling].1, map)),
-        }),
+    let no_features = || Error::Fit("there are no features to look at".into());
+    let maps = Maps {
+        finest: (finest, spools.next().transpose()?.ok_or_else(no_features)?),
+        telling: spools.next().transpose()?.map(|map| (layers[telling].1, map)),
     };
-    Ok(Looked { patches, maps })
+    Ok(Looked { patches, maps, wanted })
 }
 
 impl Looked {
-    /// Whether there is anything to look for a foreground in.
-    pub fn keeps_maps(&self) -> bool {
-        self.maps.is_some()
+    /// Whether a foreground may be wanted.
+    pub fn wants_foreground(&self) -> bool {
+        self.wanted
+    }
+
+    /// How far the place in the image decides what is to be seen there, 0 to 1.
+    ///
+    /// # Errors
+    /// If the features that were kept cannot be read.
+    pub fn alignment(&self) -> Result<f64> {
+        Ok(alignment(&layer_maps(&self.maps.finest)?))
     }
 
     /// The foreground of the finest layer, if one is wanted and, where nobody insists, the images show objects on a plain background.
@@ -123,7 +132,10 @@ impl Looked {
         options: &FitOptions,
         progress: &mut dyn Progress,
     ) -> Result<Option<ForegroundHead>> {
-        let Some(maps) = &self.maps else { return Ok(None) };
+        if !self.wanted {
+            return Ok(None);
+        }
+        let maps = &self.maps;
         let insisted = options.foreground == Foreground::On;
         let finest = layer_maps(&maps.finest)?;
         let telling = maps.telling.as_ref().map(layer_maps).transpose()?.unwrap_or(finest);

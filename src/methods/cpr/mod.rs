@@ -7,6 +7,8 @@ mod retrieve;
 mod score;
 
 #[cfg(feature = "train")]
+mod alignment;
+#[cfg(feature = "train")]
 pub mod background;
 #[cfg(feature = "train")]
 pub mod codebook;
@@ -142,6 +144,39 @@ impl Method for Cpr {
     fn score(self: Arc<Self>) -> Box<dyn Score> {
         Box::new(score::CprScore::new(&self))
     }
+}
+
+/// The foreground maps of the images that a bank was learned from.
+#[cfg(feature = "train")]
+#[derive(Debug)]
+pub struct ForegroundMaps {
+    /// Number of images.
+    pub images: usize,
+    /// Rows of a map.
+    pub height: usize,
+    /// Columns of a map.
+    pub width: usize,
+    values: Vec<f32>,
+}
+
+#[cfg(feature = "train")]
+impl ForegroundMaps {
+    /// The map of an image, in the bank's order: weights of 0 (background) to 1, `[height, width]`.
+    pub fn of(&self, image: usize) -> &[f32] {
+        &self.values[image * self.height * self.width..][..self.height * self.width]
+    }
+}
+
+/// The foreground maps in a bank of CPR; none where it has none.
+///
+/// # Errors
+/// If they cannot be read.
+#[cfg(feature = "train")]
+pub fn foreground_maps(bank: &Bank) -> Result<Option<ForegroundMaps>> {
+    let Some(shape) = bank.shape(FOREGROUND) else { return Ok(None) };
+    let &[images, height, width] = shape.as_slice() else { return Ok(None) };
+    let values = bank.floats(FOREGROUND, &shape)?;
+    Ok((!values.is_empty()).then_some(ForegroundMaps { images, height, width, values }))
 }
 
 /// What the network gives: the local features of the scales, finest first, the codes, and the foreground where it is estimated.

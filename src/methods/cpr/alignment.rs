@@ -1,0 +1,82 @@
+//! How far the place in the image decides what is to be seen there.
+
+use super::background::LayerMaps;
+
+/// The share of the features' variance that their place explains, the mean over the channels: near 0 for a texture that lies anywhere, near
+/// 1 for parts that look and lie the same in all images. Fewer than two images explain nothing.
+///
+/// It is the intraclass correlation: the variance of the places' means, less what the spread within a place adds to that of so many images.
+pub(super) fn alignment(maps: &LayerMaps<'_>) -> f64 {
+    let (images, places, channels) = (maps.images(), maps.height * maps.width, maps.channels);
+    if images < 2 || places < 2 {
+        return 0.0;
+    }
+    let mut within = vec![0.0; channels];
+    let mut means = vec![0.0; places * channels];
+    for (place, mean) in means.chunks_exact_mut(channels).enumerate() {
+        let of_all = || (0..images).map(|image| maps.feature(image * places + place));
+        of_all().for_each(|feature| add(mean, feature, |value| value / images as f64));
+        for feature in of_all() {
+            let deviations = feature.zip(&*mean).map(|(value, mean)| f64::from(value) - mean);
+            within.iter_mut().zip(deviations).for_each(|(sum, deviation)| *sum += deviation * deviation);
+        }
+    }
+    let mut centre = vec![0.0; channels];
+    for mean in means.chunks_exact(channels) {
+        centre.iter_mut().zip(mean).for_each(|(centre, mean)| *centre += mean / places as f64);
+    }
+    let mut explained = 0.0;
+    for channel in 0..channels {
+        let of_means = means.iter().skip(channel).step_by(channels);
+        let between: f64 =
+            of_means.map(|mean| (mean - centre[channel]).powi(2)).sum::<f64>() / (places - 1) as f64;
+        let within = within[channel] / (places * (images - 1)) as f64;
+        let of_places = (between - within / images as f64).max(0.0);
+        // A channel that is the same everywhere says nothing.
+        explained += if of_places + within > 0.0 { of_places / (of_places + within) } else { 0.0 };
+    }
+    explained / channels as f64
+}
+
+fn add(sums: &mut [f64], feature: impl Iterator<Item = f32>, part: impl Fn(f64) -> f64) {
+    sums.iter_mut().zip(feature).for_each(|(sum, value)| *sum += part(f64::from(value)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use half::f16;
+    use rand::{Rng, SeedableRng};
+    use rand_xoshiro::Xoshiro256Plus;
+
+    const SIDE: usize = 12;
+    const CHANNELS: usize = 3;
+
+    /// What the place explains of `images` maps of noise with this spread, whose means differ from place to place by `of_place`.
+    fn alignment_of(images: usize, of_place: f32, noise: f32) -> f64 {
+        let mut random = Xoshiro256Plus::seed_from_u64(5);
+        let mut draw =
+            |spread: f32| spread * (random.gen_range(-1.0f32..1.0) + random.gen_range(-1.0f32..1.0));
+        let means: Vec<f32> = (0..SIDE * SIDE * CHANNELS).map(|_| draw(of_place)).collect();
+        let values: Vec<f16> = (0..images)
+            .flat_map(|_| means.iter().map(|mean| f16::from_f32(mean + draw(noise))).collect::<Vec<_>>())
+            .collect();
+        alignment(&LayerMaps { height: SIDE, width: SIDE, channels: CHANNELS, values: &values })
+    }
+
+    #[test]
+    fn it_is_the_share_of_the_variance_between_places() {
+        for images in [2, 5, 40] {
+            assert!(alignment_of(images, 0.0, 1.0) < 0.08, "{images} textures");
+            let half = alignment_of(images, 1.0, 1.0);
+            assert!((half - 0.5).abs() < 0.08, "{images}: {half}");
+            assert!(alignment_of(images, 1.0, 0.1) > 0.97, "{images} parts in their places");
+        }
+    }
+
+    #[test]
+    fn nothing_to_tell_is_no_alignment() {
+        assert_eq!(alignment_of(1, 1.0, 1.0), 0.0);
+        assert_eq!(alignment_of(3, 0.0, 0.0), 0.0);
+    }
+}
