@@ -29,12 +29,18 @@ pub fn load_mask(path: &Path, image: &Path, geometry: &Geometry) -> Result<Array
             ),
         ));
     }
+    Ok(at_input(geometry, |x, y| mask.get_pixel(x, y).0[0] > 0))
+}
+
+/// A mask of the frame at the network's resolution: the part of the input that shows the image, rows x columns, each sampled at the nearest
+/// pixel of the frame, for which `is_defective(x, y)` is asked.
+pub fn at_input(geometry: &Geometry, is_defective: impl Fn(u32, u32) -> bool) -> Array2<bool> {
     let Geometry { source, target, .. } = *geometry;
     let nearest =
         |i: usize, from: u32, to: u32| ((i as u64 * 2 + 1) * u64::from(from) / (2 * u64::from(to))) as u32;
-    Ok(Array2::from_shape_fn((target.height as usize, target.width as usize), |(y, x)| {
+    Array2::from_shape_fn((target.height as usize, target.width as usize), |(y, x)| {
         let x = source.x + nearest(x, source.width, target.width);
         let y = source.y + nearest(y, source.height, target.height);
-        mask.get_pixel(x, y).0[0] > 0
-    }))
+        is_defective(x, y)
+    })
 }

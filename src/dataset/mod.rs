@@ -9,7 +9,7 @@ pub mod synthetic;
 mod video;
 
 pub use images::{IMAGE_EXTENSIONS, find_images, is_image, list_images};
-pub use masks::load_mask;
+pub use masks::{at_input, load_mask};
 pub use video::{VIDEO_EXTENSIONS, VideoFrame, VideoFrames, is_video};
 
 use crate::error::{Error, Result};

@@ -4,6 +4,7 @@
 //! what is missed in practice, so that methods differ in how many they find.
 
 use image::{Rgb, RgbImage};
+use ndarray::Array2;
 use rand::Rng;
 
 /// A kind of small defect. Lengths are pixels of an image of 320x320, and scaled with the image.
@@ -21,8 +22,23 @@ impl Probe {
     /// Those that methods are compared by: two sizes of pieces, a line and a spot.
     pub const ALL: [Self; 4] = [Self::Piece(12.0), Self::Piece(20.0), Self::Line(40.0), Self::Spot(35.0)];
 
-    /// `image` with one such defect.
-    pub fn draw(self, image: &RgbImage, random: &mut impl Rng) -> RgbImage {
+    /// `image` with one such defect, and where it is: rows x columns, true where the image has changed by at least a quarter of the most
+    /// that it has changed anywhere. Nothing is true if nothing could be drawn.
+    pub fn draw(self, image: &RgbImage, random: &mut impl Rng) -> (RgbImage, Array2<bool>) {
+        let drawn = self.draw_into(image, random);
+        let change = |(before, after): (&Rgb<u8>, &Rgb<u8>)| {
+            before.0.iter().zip(&after.0).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
+        };
+        let changes: Vec<u8> = image.pixels().zip(drawn.pixels()).map(change).collect();
+        let most = changes.iter().copied().max().unwrap_or(0);
+        let mask = Array2::from_shape_fn((image.height() as usize, image.width() as usize), |(y, x)| {
+            let change = changes[y * image.width() as usize + x];
+            change > 0 && u16::from(change) * VISIBLE >= u16::from(most)
+        });
+        (drawn, mask)
+    }
+
+    fn draw_into(self, image: &RgbImage, random: &mut impl Rng) -> RgbImage {
         let scale = ((image.width() as f32 * image.height() as f32).sqrt() / 320.0).max(0.1);
         let structure = Structure::of(image, (9.0 * scale).max(3.0) as usize);
         match self {
@@ -47,6 +63,9 @@ impl Probe {
         }
     }
 }
+
+/// A pixel is defective if it has changed by one part in so many of the most that any has changed.
+const VISIBLE: u16 = 4;
 
 /// A rotation.
 #[derive(Clone, Copy)]
@@ -239,7 +258,7 @@ mod tests {
         let image = part();
         for (seed, probe) in Probe::ALL.into_iter().enumerate() {
             let draw = || probe.draw(&image, &mut Random::seed_from_u64(seed as u64));
-            let drawn = draw();
+            let (drawn, mask) = draw();
             let changed: Vec<(u32, u32)> = drawn
                 .enumerate_pixels()
                 .filter(|(x, y, pixel)| *pixel != image.get_pixel(*x, *y))
@@ -248,7 +267,10 @@ mod tests {
             assert!(!changed.is_empty() && changed.len() < 1_500, "{probe:?}: {}", changed.len());
             let near = |&&(x, y): &&(u32, u32)| (15..145).contains(&x) && (15..105).contains(&y);
             assert!(2 * changed.iter().filter(near).count() > changed.len(), "{probe:?}: off the part");
-            assert_eq!(drawn, draw(), "{probe:?}: drawn from a seed");
+            let marked = mask.indexed_iter().filter(|(_, defective)| **defective);
+            let marked: Vec<(u32, u32)> = marked.map(|((y, x), _)| (x as u32, y as u32)).collect();
+            assert!(!marked.is_empty() && marked.iter().all(|place| changed.contains(place)), "{probe:?}");
+            assert!(drawn == draw().0, "{probe:?}: drawn from a seed");
         }
     }
 
@@ -257,8 +279,9 @@ mod tests {
         for (width, height) in [(1, 1), (3, 40), (32, 32)] {
             let blank = RgbImage::from_pixel(width, height, Rgb([90; 3]));
             for probe in Probe::ALL {
-                let drawn = probe.draw(&blank, &mut Random::seed_from_u64(3));
+                let (drawn, mask) = probe.draw(&blank, &mut Random::seed_from_u64(3));
                 assert_eq!(drawn.dimensions(), (width, height));
+                assert_eq!(mask.dim(), (height as usize, width as usize));
             }
         }
     }

@@ -181,7 +181,7 @@ fn push_pixels(pixels: &mut PixelSamples, test: &TestImage, anomaly: &Anomaly) -
 }
 
 /// The part of the map that shows the image; what padding adds is not there to be judged.
-fn shown_part(anomaly: &Anomaly) -> anyhow::Result<ArrayView2<'_, f32>> {
+pub fn shown_part(anomaly: &Anomaly) -> anyhow::Result<ArrayView2<'_, f32>> {
     let (width, height) = anomaly.geometry.input;
     let map = ArrayView2::from_shape((height as usize, width as usize), anomaly.map.as_slice())?;
     let target = anomaly.geometry.target;
