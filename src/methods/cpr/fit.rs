@@ -121,7 +121,16 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     drop(looked);
     let draft = match (&options.learning, &head) {
         (Some(_), _) => draft,
-        (None, Some(_)) => objects,
+        (None, Some(_)) => {
+            if alignment < Params::SCATTERED {
+                progress.note(&format!(
+                    "alignment: the place in the image explains {:.0} % of the features' variance: parts that lie anywhere, which other methods \
+                     may suit better; --method auto tries them",
+                    100.0 * alignment
+                ));
+            }
+            objects
+        }
         (None, None) if alignment >= Params::ALIGNED => {
             progress.note(&format!(
                 "alignment: the place in the image explains {:.0} % of the features' variance: parts that lie as they did, each compared \

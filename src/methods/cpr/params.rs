@@ -83,6 +83,8 @@ impl Params {
     /// Share of the features' variance that their place in the image explains, from which on images show parts that lie as they did. On
     /// the textures at hand it is 0.05 to 0.16, on such parts 0.4 to 0.85.
     pub const ALIGNED: f64 = 0.25;
+    /// The same share, up to which parts lie anywhere, beyond what windows and neighbours make up for.
+    pub const SCATTERED: f64 = 0.1;
     /// Weights of the scales, finest first. The paper adds two. Those beyond see what is larger, and draw it less sharply.
     pub const WEIGHTS: [f64; Self::MOST_SCALES] = [1.0, 1.0, 0.5, 0.5];
 
