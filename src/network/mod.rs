@@ -1,6 +1,7 @@
 //! The network of a bundle: finding ONNX Runtime, running a graph on a device, and (for fitting)
 //! building the graph from a backbone.
 
+mod cores;
 mod device;
 mod features;
 mod precision;
@@ -16,6 +17,7 @@ pub mod onnx;
 #[cfg(feature = "train")]
 pub mod quantise;
 
+pub use cores::cores;
 pub use device::Device;
 pub use features::{FeatureExtractor, FeatureMap, Features};
 pub use precision::Precision;

@@ -1,6 +1,6 @@
 //! One graph on one device, checked against what the method expects of it.
 
-use super::{Device, FeatureMap, runtime};
+use super::{Device, FeatureMap, cores, runtime};
 use crate::error::{Error, Result};
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
@@ -46,7 +46,7 @@ pub struct Network {
 pub type SharedNetwork = Arc<Mutex<Network>>;
 
 impl Network {
-    /// Loads the ONNX graph in `model` for inputs of `width` x `height`, with `threads` (0: all cores).
+    /// Loads the ONNX graph in `model` for inputs of `width` x `height`, with `threads` (0: all [`cores`] that the process may use).
     ///
     /// # Errors
     /// If ONNX Runtime or the device is missing, the graph is not valid, or it does not have the one image
@@ -59,6 +59,7 @@ impl Network {
         threads: usize,
     ) -> Result<Self> {
         let device = device.resolve()?;
+        let threads = if threads == 0 { cores() } else { threads };
         let environment = runtime::load()?;
         let builder = Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -91,7 +92,7 @@ impl Network {
         self.device
     }
 
-    /// Its threads; 0: all cores.
+    /// Its threads.
     pub fn threads(&self) -> usize {
         self.threads
     }
