@@ -1,6 +1,6 @@
-//! The tensors of a bundle, mapped from `bank.safetensors`.
+//! The tensors of a bundle, read from `bank.safetensors`.
 
-use super::map;
+use super::{read, sha256};
 use crate::error::{Error, Result};
 use bytemuck::AnyBitPattern;
 use half::f16;
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// An opened bank. Tensors taken from it keep the mapping alive.
+/// An opened bank. Tensors taken from it keep its memory alive.
 #[derive(Debug)]
 pub struct Bank {
     path: PathBuf,
@@ -21,15 +21,20 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Maps a bank and checks its header.
+    /// Reads a bank and checks its header.
     ///
     /// # Errors
-    /// If the file cannot be mapped, or it is not a safetensors file of consistent sizes.
+    /// If the file cannot be read, or it is not a safetensors file of consistent sizes.
     pub fn open(path: &Path) -> Result<Self> {
-        let map = map(path)?;
+        let map = read(path)?;
         SafeTensors::deserialize(&map)
             .map_err(|e| Error::file(path, format!("not a safetensors file: {e}")))?;
         Ok(Self { path: path.to_owned(), map: Arc::new(map) })
+    }
+
+    /// SHA-256 of the file, in hexadecimal.
+    pub(super) fn sha256(&self) -> String {
+        sha256(&self.map)
     }
 
     /// The shape of a tensor, if there is one of that name.
@@ -38,7 +43,7 @@ impl Bank {
         tensors.tensor(name).ok().map(|tensor| tensor.shape().to_vec())
     }
 
-    /// An f16 tensor of the expected shape, left where it is in the file.
+    /// An f16 tensor of the expected shape, left where it is in the bank.
     ///
     /// # Errors
     /// If it is missing, of another type or shape, or holds a value that is not finite.
@@ -76,7 +81,7 @@ impl Bank {
         }
     }
 
-    /// An f32 tensor of the expected shape, left where it is in the file.
+    /// An f32 tensor of the expected shape, left where it is in the bank.
     ///
     /// # Errors
     /// As [`Bank::halves`].
@@ -85,7 +90,7 @@ impl Bank {
         self.finite(name, tensor, |value| value.is_finite())
     }
 
-    /// An i16 tensor of the expected shape, left where it is in the file.
+    /// An i16 tensor of the expected shape, left where it is in the bank.
     ///
     /// # Errors
     /// If it is missing, or of another type or shape.
@@ -132,7 +137,7 @@ impl Bank {
     }
 }
 
-/// A tensor in a mapped file, checked to be aligned and, where its type can be otherwise, finite.
+/// A tensor where it lies in its bank, checked to be aligned and, where its type can be otherwise, finite.
 #[derive(Clone, Debug)]
 pub struct Mapped<T> {
     map: Arc<Mmap>,
@@ -140,11 +145,11 @@ pub struct Mapped<T> {
     kind: PhantomData<T>,
 }
 
-/// A mapped f32 tensor.
+/// An f32 tensor.
 pub type Floats = Mapped<f32>;
-/// A mapped f16 tensor.
+/// An f16 tensor.
 pub type Halves = Mapped<f16>;
-/// A mapped i16 tensor.
+/// An i16 tensor.
 pub type Shorts = Mapped<i16>;
 
 impl<T: AnyBitPattern> Mapped<T> {

@@ -38,7 +38,7 @@ pub use version::Version;
 use crate::error::{Error, Result};
 use crate::methods::Method;
 use crate::network::{Device, Network, SharedNetwork};
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -57,13 +57,15 @@ const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 /// How often a bundle is opened anew that was replaced meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// An opened, checked bundle. Its bank is mapped from the file, so that every user shares one copy.
+/// An opened, checked bundle. It is in memory, so that nothing that happens to its files reaches who uses it.
 #[derive(Debug)]
 pub struct Bundle {
     path: PathBuf,
     manifest: Manifest,
     method: Arc<dyn Method>,
     graph: Mmap,
+    /// The hashes of graph and bank as they were read.
+    found: [(&'static str, String); 2],
     /// The networks in use, one for each device and number of threads.
     networks: Mutex<Networks>,
 }
@@ -103,10 +105,11 @@ impl Bundle {
                 ));
             }
         }
-        let graph = map(&path.join(GRAPH))?;
+        let graph = read(&path.join(GRAPH))?;
         let bank = Bank::open(&path.join(BANK))?;
+        let found = [(GRAPH, sha256(&graph)), (BANK, bank.sha256())];
         let method = crate::methods::open(&manifest, bank, path)?;
-        Ok(Self { path: path.to_owned(), manifest, method, graph, networks: Mutex::default() })
+        Ok(Self { path: path.to_owned(), manifest, method, graph, found, networks: Mutex::default() })
     }
 
     /// The folder that it was opened from.
@@ -150,7 +153,7 @@ impl Bundle {
     /// A network that nobody else uses, for a stream that has cores of its own.
     ///
     /// # Errors
-    /// As [`Network::load`].
+    /// As [`Network::load`], and if graph or bank are not those that the manifest lists: what was damaged or exchanged can look sound.
     pub fn own_network(&self, device: Device, threads: usize) -> Result<SharedNetwork> {
         // A library that is missing is no fault of the graph.
         crate::network::load_runtime()?;
@@ -158,6 +161,10 @@ impl Bundle {
         let outputs = self.method.outputs();
         let network = Network::load(&self.graph, (input.width, input.height), outputs, device, threads)
             .map_err(|e| self.blame_graph(e))?;
+        // After what says better what is wrong.
+        for (name, sha256) in &self.found {
+            check_hash(&self.manifest, &self.path, name, sha256)?;
+        }
         Ok(Arc::new(Mutex::new(network)))
     }
 
@@ -174,14 +181,24 @@ impl Bundle {
     /// # Errors
     /// With the first file that differs.
     pub fn verify_hashes(&self) -> Result<()> {
-        for (name, info) in &self.manifest.files {
-            let file = self.path.join(name);
-            let found = hash_file(&file)?;
-            if found != info.sha256 {
-                return Err(Error::file(&file, format!("expected sha256 {}, found {found}", info.sha256)));
-            }
+        for name in self.manifest.files.keys() {
+            check_hash(&self.manifest, &self.path, name, &hash_file(&self.path.join(name))?)?;
         }
         Ok(())
+    }
+}
+
+/// An error if the file `name` of the bundle in `path` is not what the manifest lists.
+fn check_hash(manifest: &Manifest, path: &Path, name: &str, found: &str) -> Result<()> {
+    match manifest.files.get(name) {
+        Some(info) if info.sha256 != found => Err(Error::file(
+            path.join(name),
+            format!(
+                "expected sha256 {}, found {found}: it was damaged or replaced by itself; copy the whole bundle once more, or fit it anew",
+                info.sha256
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -217,10 +234,30 @@ fn regular(path: &Path, found: std::fs::Metadata) -> Result<std::fs::Metadata> {
     Ok(found)
 }
 
-fn map(path: &Path) -> Result<Mmap> {
-    let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
-    // SAFETY: bundles are replaced as a whole by renaming, never changed in place, so the mapped file stays as it is.
-    unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))
+/// A file's content in pages of this process alone. Mapped, it would change under whoever uses it where somebody writes to the file
+/// (`cp`, `rsync --inplace`), and end the process where it is cut short.
+fn read(path: &Path) -> Result<Mmap> {
+    let io = |e| Error::io(path, e);
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
+    if bytes == 0 {
+        return Err(Error::file(path, "is empty; expected what 'adtrain fit' has written"));
+    }
+    let bytes =
+        usize::try_from(bytes).map_err(|_| Error::file(path, "is larger than this machine's memory"))?;
+    let mut pages = MmapMut::map_anon(bytes).map_err(io)?;
+    std::io::Read::read_exact(&mut file, &mut pages).map_err(|e| match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            Error::file(path, format!("expected {bytes} bytes, and it ends before: it is being changed"))
+        }
+        _ => io(e),
+    })?;
+    pages.make_read_only().map_err(io)
+}
+
+/// SHA-256 of bytes, in hexadecimal.
+fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// SHA-256 of a file, in hexadecimal.

@@ -5,6 +5,7 @@ use crate::bundle::{Bundle, Calibration, ScoreRange};
 use crate::error::{Error, Result};
 use crate::frame::{Fit, Geometry, InputSpec, Picture, Preprocessor, Rect};
 use crate::kernels::components::Components;
+use crate::kernels::finite::all_finite;
 use crate::pool::Pooled;
 use std::sync::Arc;
 
@@ -157,12 +158,19 @@ impl Scorer {
     /// Turns the distances of a frame into a map, a score and a decision.
     ///
     /// # Errors
-    /// If the distances are not those of the bundle's method, or the ignore mask cannot be converted.
+    /// If the distances are not those of the bundle's method or lead to no finite score, or the ignore mask cannot be converted.
     pub fn score(&mut self, retrieval: &Retrieval, options: &ScoreOptions) -> Result<Anomaly> {
         let geometry = retrieval.geometry;
         self.prepare_mask(options, &geometry)?;
         let weight = self.ignored.as_ref().map(|(_, _, weights)| weights.as_slice());
         let (map, score) = self.state.score(&retrieval.found, weight)?;
+        // What is no number is not over any threshold, and would pass for good.
+        if !score.is_finite() || !all_finite(&map) {
+            return Err(Error::Features(format!(
+                "the score of the frame, {score}, or its anomaly map is not finite; the bundle {} is damaged, fit it anew",
+                self.bundle.path().display()
+            )));
+        }
         let calibration = &self.bundle.manifest().calibration;
         let (range, warn) = options.scale(calibration);
         let map_range = match options.threshold {
