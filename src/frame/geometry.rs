@@ -16,6 +16,26 @@ pub struct Rect {
     pub height: u32,
 }
 
+impl Rect {
+    /// What lies in both; none if nothing does.
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        let span = |a: u32, a_length: u32, b: u32, b_length: u32| {
+            let first = a.max(b);
+            let length = a.saturating_add(a_length).min(b.saturating_add(b_length)).checked_sub(first)?;
+            (length > 0).then_some((first, length))
+        };
+        let (x, width) = span(self.x, self.width, other.x, other.width)?;
+        let (y, height) = span(self.y, self.height, other.y, other.height)?;
+        Some(Self { x, y, width, height })
+    }
+}
+
+impl std::fmt::Display for Rect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{},{},{},{}", self.x, self.y, self.width, self.height)
+    }
+}
+
 impl std::str::FromStr for Rect {
     type Err = Error;
 
@@ -76,8 +96,7 @@ impl Geometry {
         };
         if !inside(seen.x, seen.width, width) || !inside(seen.y, seen.height, height) {
             return Err(Error::Frame(format!(
-                "roi {},{},{},{} does not lie inside the frame of {width}x{height}",
-                seen.x, seen.y, seen.width, seen.height
+                "roi {seen} does not lie inside the frame of {width}x{height}; in per cent (roi=10%,10%,80%,80%) it fits frames of all sizes"
             )));
         }
         let whole = Rect { x: 0, y: 0, width: input.0, height: input.1 };
@@ -177,6 +196,14 @@ mod tests {
         let wide = Geometry::new((400, 400), (640, 128), Fit::Centre(256), None).unwrap().source;
         assert_eq!(wide, Rect { x: 0, y: 160, width: 400, height: 80 });
         assert_eq!(serde_json::to_string(&Fit::Centre(256)).unwrap(), r#"{"centre":256}"#);
+    }
+
+    #[test]
+    fn rectangles_have_in_common_what_lies_in_both() {
+        let rect = |text: &str| text.parse::<Rect>().unwrap();
+        assert_eq!(rect("0,0,10,10").common(&rect("4,6,20,2")), Some(rect("4,6,6,2")));
+        assert_eq!(rect("0,0,10,10").common(&rect("10,0,5,5")), None);
+        assert_eq!(rect("0,0,4294967295,9").common(&rect("4294967295,0,4294967295,1")), None);
     }
 
     #[test]

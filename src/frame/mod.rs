@@ -7,8 +7,10 @@ mod geometry;
 mod load;
 mod preprocess;
 mod rgb;
+mod roi;
 
 pub use geometry::{Fit, Geometry, Rect};
 pub use load::{Picture, load_picture};
 pub use preprocess::{InputSpec, Preprocessor};
 pub use rgb::RgbReader;
+pub use roi::Roi;
