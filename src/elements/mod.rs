@@ -6,8 +6,10 @@ pub mod adoverlay;
 pub mod adpublish;
 pub mod adretrieve;
 pub mod adscore;
+mod crop;
 mod device;
 mod latency;
+mod missing;
 
 pub use device::DeviceChoice;
 

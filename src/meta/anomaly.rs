@@ -1,7 +1,8 @@
 //! `GstAnomalyMeta`, the public result on every buffer: a registered custom metadata with a structure, readable from any
 //! language without headers of ours.
 //!
-//! It survives copies, and scaling by `videoscale` and the like adapts its rectangles. Elements that turn or crop frames drop it.
+//! It survives copies, and scaling by `videoscale` and the like adapts its rectangles. Where a frame of another shape comes out, borders may
+//! have been added or not, which nobody tells: regions and map are dropped then, and the decision stays. Elements that turn or crop frames drop it all.
 
 use crate::methods::Level;
 use glib::translate::{IntoGlib, from_glib_borrow, mut_override};
@@ -12,6 +13,8 @@ const NAME: &str = "GstAnomalyMeta";
 const C_NAME: &CStr = c"GstAnomalyMeta";
 /// Name of a region's structure, and the type of the region-of-interest metadata.
 const REGION: &str = "region";
+/// The field that says that there are no regions and no map any more.
+const PLACES_LOST: &str = "places-lost";
 
 /// Everything that is said about a frame.
 #[derive(Clone, Debug, Default)]
@@ -153,6 +156,12 @@ impl AnomalyMeta {
         Ok(())
     }
 
+    /// Whether the result on a buffer has lost its regions and its map, since nobody knows where in the frame they lie.
+    pub fn has_lost_places(buffer: &gst::BufferRef) -> bool {
+        let meta = CustomMeta::from_buffer(buffer, NAME).ok();
+        meta.is_some_and(|meta| meta.structure().get(PLACES_LOST).unwrap_or_default())
+    }
+
     /// The result on a buffer.
     pub fn get(buffer: &gst::BufferRef) -> Option<Self> {
         let meta = CustomMeta::from_buffer(buffer, NAME).ok()?;
@@ -166,8 +175,8 @@ impl AnomalyMeta {
             warn: structure.get("warn").ok(),
             anomalous: structure.get("anomalous").ok()?,
             fresh: structure.get("fresh").ok()?,
-            model: structure.get("model").ok()?,
-            method: structure.get("method").ok()?,
+            model: text(structure, "model")?,
+            method: text(structure, "method")?,
             regions: regions_of(structure)?,
             map,
             map_min: structure.get("map-min").unwrap_or_default(),
@@ -180,6 +189,12 @@ impl AnomalyMeta {
             },
         })
     }
+}
+
+/// A field that is text; others may write metadata, too, and what is not UTF-8 in it is replaced.
+pub(crate) fn text(structure: &gst::StructureRef, field: &str) -> Option<String> {
+    let bytes = structure.get::<std::path::PathBuf>(field).ok()?;
+    Some(bytes.to_string_lossy().into_owned())
 }
 
 /// Registers the metadata with GStreamer, once.
@@ -221,7 +236,10 @@ unsafe extern "C" fn transform(
             let infos = &*data.cast::<gst_video::ffi::GstVideoMetaTransform>();
             let (from, to) = (&*infos.in_info, &*infos.out_info);
             let ratio = |from: i32, to: i32| f64::from(to.max(1)) / f64::from(from.max(1));
-            scale(&mut structure, ratio(from.width, to.width), ratio(from.height, to.height));
+            match may_have_borders(from, to) {
+                false => scale(&mut structure, ratio(from.width, to.width), ratio(from.height, to.height)),
+                true => lose_places(&mut structure),
+            }
         } else if kind != glib::Quark::from_str("gst-copy").into_glib() {
             return false.into_glib();
         }
@@ -237,6 +255,32 @@ fn copy_to(buffer: &mut gst::BufferRef, structure: &gst::StructureRef) -> bool {
         fields.set_value(name, value.clone());
     }
     true
+}
+
+/// Whether a scaled frame has another shape: what scaled it may have added borders, or stretched the picture.
+fn may_have_borders(from: &gst_video::ffi::GstVideoInfo, to: &gst_video::ffi::GstVideoInfo) -> bool {
+    let side = |length: i32, par: i32| f64::from(length.max(1)) * f64::from(par.max(1));
+    // The width over the height as it is shown, both of the same picture.
+    let shape =
+        |info: &gst_video::ffi::GstVideoInfo| side(info.width, info.par_n) / side(info.height, info.par_d);
+    let (width, height) = (f64::from(to.width.max(1)), f64::from(to.height.max(1)));
+    let stretch = shape(to) / shape(from);
+    // As many pixels of the picture's sides as borders would take; up to one is rounding.
+    let border = if stretch > 1.0 { width - width / stretch } else { height - height * stretch };
+    border > 1.0
+}
+
+/// Takes out what says where something lies.
+fn lose_places(structure: &mut gst::StructureRef) {
+    gst::warning!(
+        gst::CAT_RUST,
+        "a frame was scaled to another shape after adscore: regions and map of its result are dropped"
+    );
+    structure.set("regions", region_list(&[]));
+    structure.remove_fields(
+        ["map", "map-min", "map-max", "map-x", "map-y", "map-width", "map-height"].into_iter(),
+    );
+    structure.set(PLACES_LOST, true);
 }
 
 fn scale(structure: &mut gst::StructureRef, across: f64, down: f64) {

@@ -6,7 +6,7 @@ mod anomaly;
 mod carried;
 
 pub use anomaly::{AnomalyMeta, MapPlace, RegionInfo};
-pub(crate) use anomaly::{region_list, regions_of};
+pub(crate) use anomaly::{region_list, regions_of, text};
 pub use carried::{Carried, FeaturesMeta, RetrievalMeta};
 
 /// Registers every kind of metadata; called once when the plugin is loaded.

@@ -1,5 +1,7 @@
 //! The element: pads, negotiation, properties. The drawing is in `draw`.
 
+use super::super::crop;
+use super::super::missing::Missing;
 use super::draw::{Drawing, Painter, Settings};
 use super::negotiation::{self, Mode};
 use super::qos::Qos;
@@ -24,6 +26,7 @@ struct State {
     painter: Painter,
     /// Set where a frame was left out.
     discont: bool,
+    missing: Missing,
 }
 
 /// Implementation of the element.
@@ -206,8 +209,12 @@ impl AdOverlay {
         if std::mem::take(&mut state.discont) {
             buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
         }
-        if let Some(meta) = AnomalyMeta::get(&buffer) {
-            self.draw(&mut state, meta, &mut buffer)?;
+        match AnomalyMeta::get(&buffer) {
+            Some(meta) => {
+                state.missing.check_places(&*self.obj(), &buffer);
+                self.draw(&mut state, meta, &mut buffer)?;
+            }
+            None => state.missing.result(&*self.obj(), &buffer, "drawn: adoverlay"),
         }
         drop(state);
         self.srcpad.push(buffer)
@@ -235,7 +242,13 @@ impl AdOverlay {
         let Some(composition) = composition else { return Ok(()) };
         match state.mode {
             Mode::Attach => attach(buffer.make_mut(), composition),
-            Mode::Blend => self.blend(buffer.make_mut(), info, &composition)?,
+            Mode::Blend => {
+                *buffer = crop::cut_out(buffer.clone(), info).map_err(|e| {
+                    gst::element_imp_error!(self, gst::StreamError::Format, ("{e}"));
+                    gst::FlowError::Error
+                })?;
+                self.blend(buffer.make_mut(), info, &composition)?;
+            }
         }
         Ok(())
     }
@@ -311,6 +324,13 @@ impl AdOverlay {
     }
 
     fn query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        if query.type_() == gst::QueryType::Allocation && *pad == self.sinkpad {
+            let answered = gst::Pad::query_default(pad, Some(&*self.obj()), query);
+            if let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
+                crop::refuse(allocation);
+            }
+            return answered;
+        }
         let gst::QueryViewMut::Caps(caps) = query.view_mut() else {
             return gst::Pad::query_default(pad, Some(&*self.obj()), query);
         };

@@ -6,7 +6,7 @@
 //! and edge are red.
 //!
 //! The drawing is handed on as a `GstVideoOverlayComposition` where downstream takes it, and blended here otherwise.
-//! Frames without a `GstAnomalyMeta` pass untouched.
+//! Frames without a `GstAnomalyMeta` pass untouched, and the first one posts a warning.
 //!
 //! ```sh
 //! gst-launch-1.0 v4l2src ! videoconvert ! addetect model=bottle.bundle ! adoverlay ! videoconvert ! autovideosink
