@@ -8,10 +8,13 @@ pub mod adretrieve;
 pub mod adscore;
 mod crop;
 mod device;
+mod guard;
 mod latency;
 mod missing;
+mod timeline;
 
 pub use device::DeviceChoice;
+pub use timeline::Cut;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -66,8 +66,8 @@ impl Config {
     ///
     /// # Errors
     /// If it can't be read or isn't what it should be.
-    pub(super) fn load(path: Option<&str>) -> Result<Self> {
-        let Some(path) = path.filter(|path| !path.is_empty()).map(Path::new) else {
+    pub(super) fn load(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
             return Ok(Self::default());
         };
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;

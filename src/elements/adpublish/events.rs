@@ -12,7 +12,7 @@ pub(super) enum State {
     Leave,
     /// The decision is as before.
     Update,
-    /// The stream has ended, and the anomaly with it.
+    /// The stream was cut, and the anomaly has ended with it.
     End,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Event {
     pub(super) start_stream_time: Option<u64>,
     /// Number of its first frame.
     pub(super) start_frame: u64,
-    /// Frames that were anomalous.
+    /// Frames that were inspected and anomalous.
     pub(super) frames: u64,
     /// The largest score, raw.
     pub(super) peak_score: f64,
@@ -44,6 +44,8 @@ pub(super) struct Seen<'a> {
     pub(super) stream_time: Option<u64>,
     pub(super) frame: u64,
     pub(super) anomalous: bool,
+    /// Inspected itself, not one that carries the result of another.
+    pub(super) fresh: bool,
     pub(super) score: f64,
     pub(super) normalized: f64,
 }
@@ -75,7 +77,7 @@ impl Course {
                 (State::Enter, self.current.clone())
             }
             (Some(event), true) => {
-                event.frames += 1;
+                event.frames += u64::from(seen.fresh);
                 if seen.score > event.peak_score {
                     event.peak_score = seen.score;
                     event.peak_normalized = seen.normalized;
@@ -98,7 +100,15 @@ mod tests {
     use super::*;
 
     fn seen(frame: u64, anomalous: bool, score: f64) -> Seen<'static> {
-        Seen { time: "now", stream_time: Some(frame), frame, anomalous, score, normalized: score / 10.0 }
+        Seen {
+            time: "now",
+            stream_time: Some(frame),
+            frame,
+            anomalous,
+            fresh: true,
+            score,
+            normalized: score / 10.0,
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use super::settings::{STDOUT, Settings};
 use super::worker::{Backoff, Job};
 use crate::{Error, Result};
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a message may have been written without being on the disk; until then it doesn't count as published.
@@ -18,17 +17,14 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// # Errors
 /// If the file can't be written.
 pub(super) fn prepare(settings: &Settings) -> Result<Job> {
-    let path = match settings.file_path.as_deref() {
-        None | Some("") => {
-            return Err(Error::Setting(format!("file-path is empty; give a file, or '{STDOUT}'")));
-        }
-        Some(path) => path,
+    let Some(path) = settings.file_path.as_deref().filter(|path| !path.as_os_str().is_empty()) else {
+        return Err(Error::Setting(format!("file-path is empty; give a file, or '{STDOUT}'")));
     };
     let limits = Limits {
         size: Some(settings.max_file_size).filter(|&size| size > 0),
         age: Some(settings.max_file_time).filter(|&age| age > 0).map(|age| Duration::from_secs(age.into())),
     };
-    if path == STDOUT {
+    if path.as_os_str() == STDOUT {
         if limits.size.is_some() || limits.age.is_some() {
             return Err(Error::Setting(format!(
                 "max-file-size and max-file-time need a file, and file-path is '{STDOUT}'"
@@ -37,7 +33,7 @@ pub(super) fn prepare(settings: &Settings) -> Result<Job> {
         let framing = Framing::new(settings.file_format);
         return Ok(Box::new(move |queue, report| deliver(queue, report, Terminal { framing })));
     }
-    let file = LogFile::open(Path::new(path), settings.file_format, limits)?;
+    let file = LogFile::open(path, settings.file_format, limits)?;
     Ok(Box::new(move |queue, report| deliver(queue, report, file)))
 }
 

@@ -1,3 +1,6 @@
+use super::super::guard::{self, Guard};
+use super::super::missing::Missing;
+use super::super::timeline::{Cut, Timeline};
 use super::super::{lock, raw_video_pads};
 use super::events::{Course, Seen, State};
 use super::queue::Queue;
@@ -22,15 +25,14 @@ const BROKER_FLUSH: Duration = Duration::from_secs(5);
 struct Stream {
     queue: Arc<Queue>,
     settings: Settings,
-    segment: gst::FormattedSegment<gst::ClockTime>,
+    timeline: Timeline,
     source: String,
     size: (u32, u32),
     frame: u64,
     course: Course,
     /// The last message of an anomaly that is on.
     last: Option<Record>,
-    /// Whether it was said that a frame has no result.
-    warned: bool,
+    missing: Missing,
 }
 
 #[derive(Default)]
@@ -40,6 +42,7 @@ pub struct AdPublish {
     worker: Mutex<Option<Worker>>,
     /// The queue of this start or the last one: its counts can be read after the end.
     queue: Mutex<Option<Arc<Queue>>>,
+    guard: Guard,
 }
 
 #[glib::object_subclass]
@@ -56,7 +59,7 @@ impl ObjectImpl for AdPublish {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        lock(&self.settings).set(value, pspec);
+        self.guard.set(&*self.obj(), pspec, || lock(&self.settings).set(value, pspec));
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -113,33 +116,13 @@ impl BaseTransformImpl for AdPublish {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = true;
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = lock(&self.settings).clone();
-        let job = prepare(&settings).map_err(|e| match e {
-            Error::Setting(_) => gst::error_msg!(gst::ResourceError::Settings, ("{e}")),
-            _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{e}")),
-        })?;
-        let queue = Arc::new(Queue::new(settings.queue_size as usize));
-        let worker = Worker::start(queue.clone(), job, Report::new(self.obj().downgrade()))
-            .map_err(|e| gst::error_msg!(gst::ResourceError::Failed, ("no thread can be started: {e}")))?;
-        *lock(&self.worker) = Some(worker);
-        *lock(&self.queue) = Some(queue.clone());
-        *lock(&self.stream) = Some(Stream {
-            queue,
-            settings,
-            segment: gst::FormattedSegment::default(),
-            source: self.obj().name().into(),
-            size: (0, 0),
-            frame: 0,
-            course: Course::default(),
-            last: None,
-            warned: false,
-        });
-        Ok(())
+        self.guard.start(|| self.begin())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.guard.stop();
         if let Some(mut stream) = lock(&self.stream).take() {
-            self.end(&mut stream);
+            self.end(&mut stream, Cut::Stop);
         }
         if let Some(worker) = lock(&self.worker).take() {
             match worker.stop() {
@@ -163,17 +146,15 @@ impl BaseTransformImpl for AdPublish {
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
+        if let Some(stream) = lock(&self.stream).as_mut()
+            && let Some(cut) = stream.timeline.event(&event)
+        {
+            self.end(stream, cut);
+        }
         match event.view() {
-            gst::EventView::Segment(segment) => {
-                if let Some(stream) = lock(&self.stream).as_mut()
-                    && let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>()
-                {
-                    stream.segment = segment.clone();
-                }
-            }
             gst::EventView::StreamStart(start) => {
                 if let Some(stream) = lock(&self.stream).as_mut() {
-                    stream.source = start.stream_id().into();
+                    stream.source = guard::stream_id(start);
                 }
             }
             gst::EventView::FlushStart(_) => self.interrupt(true),
@@ -191,8 +172,11 @@ impl BaseTransformImpl for AdPublish {
             return Ok(gst::FlowSuccess::Ok);
         }
         match AnomalyMeta::get(buffer) {
-            Some(meta) => self.tell(stream, buffer, meta),
-            None => self.miss(stream),
+            Some(meta) => {
+                stream.missing.check_places(&*self.obj(), buffer);
+                self.tell(stream, buffer, meta);
+            }
+            None => stream.missing.result(&*self.obj(), buffer, "published: adpublish"),
         }
         stream.frame += 1;
         Ok(gst::FlowSuccess::Ok)
@@ -200,6 +184,31 @@ impl BaseTransformImpl for AdPublish {
 }
 
 impl AdPublish {
+    fn begin(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        let job = prepare(&settings).map_err(|e| match e {
+            Error::Setting(_) => gst::error_msg!(gst::ResourceError::Settings, ("{e}")),
+            _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{e}")),
+        })?;
+        let queue = Arc::new(Queue::new(settings.queue_size as usize));
+        let worker = Worker::start(queue.clone(), job, Report::new(self.obj().downgrade()))
+            .map_err(|e| gst::error_msg!(gst::ResourceError::Failed, ("no thread can be started: {e}")))?;
+        *lock(&self.worker) = Some(worker);
+        *lock(&self.queue) = Some(queue.clone());
+        *lock(&self.stream) = Some(Stream {
+            queue,
+            settings,
+            timeline: Timeline::default(),
+            source: guard::name_of(&*self.obj()),
+            size: (0, 0),
+            frame: 0,
+            course: Course::default(),
+            last: None,
+            missing: Missing::default(),
+        });
+        Ok(())
+    }
+
     /// Sends what is said about a frame, if it is wanted.
     fn tell(&self, stream: &mut Stream, buffer: &gst::BufferRef, meta: AnomalyMeta) {
         let now = glib::real_time();
@@ -207,13 +216,13 @@ impl AdPublish {
             Ok(time) => time,
             Err(e) => return self.fail(&e),
         };
-        let stream_time =
-            buffer.pts().and_then(|pts| stream.segment.to_stream_time(pts)).map(gst::ClockTime::nseconds);
+        let stream_time = stream.timeline.stream_time(buffer).map(gst::ClockTime::nseconds);
         let (state, event) = stream.course.update(Seen {
             time: &time,
             stream_time,
             frame: stream.frame,
             anomalous: meta.anomalous,
+            fresh: meta.fresh,
             score: meta.score,
             normalized: meta.normalized,
         });
@@ -222,15 +231,13 @@ impl AdPublish {
             camera: stream.settings.camera.clone(),
             source: stream.source.clone(),
             frame: stream.frame,
-            running_time: buffer
-                .pts()
-                .and_then(|pts| stream.segment.to_running_time(pts))
-                .map(gst::ClockTime::nseconds),
+            running_time: stream.timeline.running_time(buffer).map(gst::ClockTime::nseconds),
             stream_time,
             pts: buffer.pts().map(gst::ClockTime::nseconds),
             width: stream.size.0,
             height: stream.size.1,
             state,
+            reason: None,
             anomalous: meta.anomalous,
             level: meta.level(),
             fresh: meta.fresh,
@@ -247,21 +254,11 @@ impl AdPublish {
             self.send(&stream.queue, &record, now);
         }
         stream.last = Some(record).filter(|record| record.anomalous);
+        stream.timeline.frame(buffer);
     }
 
-    /// Says once that frames come without a result.
-    fn miss(&self, stream: &mut Stream) {
-        if !std::mem::replace(&mut stream.warned, true) {
-            gst::element_imp_warning!(
-                self,
-                gst::StreamError::WrongType,
-                ("no result on the frame, so nothing is published: adpublish needs adscore or addetect before it")
-            );
-        }
-    }
-
-    /// The stream ends, and an anomaly that is on with it.
-    fn end(&self, stream: &mut Stream) {
+    /// The stream is cut, and an anomaly that is on ends with it.
+    fn end(&self, stream: &mut Stream, cut: Cut) {
         let (event, last) = (stream.course.end(), stream.last.take());
         if stream.settings.events != Events::Transitions {
             return;
@@ -270,7 +267,8 @@ impl AdPublish {
             let now = glib::real_time();
             match iso_time(now) {
                 Ok(time) => {
-                    let record = Record { time, state: State::End, event: Some(event), ..last };
+                    let record =
+                        Record { time, state: State::End, reason: Some(cut), event: Some(event), ..last };
                     self.send(&stream.queue, &record, now);
                 }
                 Err(e) => self.fail(&e),
@@ -293,10 +291,7 @@ impl AdPublish {
     fn finish(&self) {
         let (queue, method) = match lock(&self.stream).as_mut() {
             None => return,
-            Some(stream) => {
-                self.end(stream);
-                (stream.queue.clone(), stream.settings.method)
-            }
+            Some(stream) => (stream.queue.clone(), stream.settings.method),
         };
         let limit = if method == Method::File { FILE_FLUSH } else { BROKER_FLUSH };
         match queue.flush(limit) {

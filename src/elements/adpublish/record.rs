@@ -1,5 +1,6 @@
 //! What a message says; `docs/publish.schema.json` describes it.
 
+use super::super::Cut;
 use super::events::{Event, State};
 use super::queue::Message;
 use crate::meta::RegionInfo;
@@ -22,6 +23,9 @@ pub(super) struct Record {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) state: State,
+    /// With the state `end`, what has cut the stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<Cut>,
     pub(super) anomalous: bool,
     pub(super) level: Level,
     pub(super) fresh: bool,

@@ -1,6 +1,8 @@
 //! The element's properties.
 
+use super::super::guard;
 use gst::prelude::*;
+use std::path::PathBuf;
 
 /// Where messages go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -54,7 +56,7 @@ pub(super) const STDOUT: &str = "stdout";
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) method: Method,
-    pub(super) file_path: Option<String>,
+    pub(super) file_path: Option<PathBuf>,
     pub(super) file_format: FileFormat,
     /// Bytes; 0: no limit.
     pub(super) max_file_size: u64,
@@ -62,8 +64,8 @@ pub(super) struct Settings {
     pub(super) max_file_time: u32,
     pub(super) address: Option<String>,
     pub(super) topic: Option<String>,
-    pub(super) mqtt_config: Option<String>,
-    pub(super) kafka_config: Option<String>,
+    pub(super) mqtt_config: Option<PathBuf>,
+    pub(super) kafka_config: Option<PathBuf>,
     pub(super) camera: Option<String>,
     pub(super) events: Events,
     /// Messages.
@@ -109,7 +111,7 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
         glib::ParamSpecString::builder("file-path")
             .nick("File path")
             .blurb("[method=file] File to add messages to; 'stdout' = standard output")
-            .default_value(default.file_path.as_deref())
+            .default_value(STDOUT)
             .mutable_ready()
             .build(),
         glib::ParamSpecEnum::builder_with_default("file-format", default.file_format)
@@ -170,22 +172,26 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
 
 impl Settings {
     /// Takes over a property's value.
-    pub(super) fn set(&mut self, value: &glib::Value, pspec: &glib::ParamSpec) {
+    ///
+    /// # Errors
+    /// If it is text that is not UTF-8.
+    pub(super) fn set(&mut self, value: &glib::Value, pspec: &glib::ParamSpec) -> Result<(), String> {
         match pspec.name() {
             "method" => self.method = value.get().expect("checked by GObject"),
-            "file-path" => self.file_path = value.get().expect("checked by GObject"),
+            "file-path" => self.file_path = guard::file_name(value),
             "file-format" => self.file_format = value.get().expect("checked by GObject"),
             "max-file-size" => self.max_file_size = value.get().expect("checked by GObject"),
             "max-file-time" => self.max_file_time = value.get().expect("checked by GObject"),
-            "address" => self.address = value.get().expect("checked by GObject"),
-            "topic" => self.topic = value.get().expect("checked by GObject"),
-            "mqtt-config" => self.mqtt_config = value.get().expect("checked by GObject"),
-            "kafka-config" => self.kafka_config = value.get().expect("checked by GObject"),
-            "camera" => self.camera = value.get().expect("checked by GObject"),
+            "address" => self.address = guard::text(value)?,
+            "topic" => self.topic = guard::text(value)?,
+            "mqtt-config" => self.mqtt_config = guard::file_name(value),
+            "kafka-config" => self.kafka_config = guard::file_name(value),
+            "camera" => self.camera = guard::text(value)?,
             "events" => self.events = value.get().expect("checked by GObject"),
             "queue-size" => self.queue_size = value.get().expect("checked by GObject"),
             _ => unimplemented!("GObject only sets properties that exist"),
         }
+        Ok(())
     }
 
     /// A property's value; the counters are not settings.

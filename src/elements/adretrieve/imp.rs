@@ -1,3 +1,4 @@
+use super::super::guard::Guard;
 use super::super::latency::{Latency, timed};
 use super::super::{DeviceChoice, lock, raw_video_pads};
 use crate::error::Error;
@@ -41,6 +42,7 @@ pub struct AdRetrieve {
     settings: Mutex<Settings>,
     /// Taken out by the streaming thread while it works.
     stream: Mutex<Option<Stream>>,
+    guard: Guard,
     latency: Latency,
 }
 
@@ -79,12 +81,15 @@ impl ObjectImpl for AdRetrieve {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = lock(&self.settings);
-        match pspec.name() {
-            "neighbours" => settings.neighbours = value.get().expect("checked by GObject"),
-            "device" => settings.device = value.get().expect("checked by GObject"),
-            _ => unimplemented!("GObject only sets properties that exist"),
-        }
+        self.guard.set(&*self.obj(), pspec, || {
+            let mut settings = lock(&self.settings);
+            match pspec.name() {
+                "neighbours" => settings.neighbours = value.get().expect("checked by GObject"),
+                "device" => settings.device = value.get().expect("checked by GObject"),
+                _ => unimplemented!("GObject only sets properties that exist"),
+            }
+            Ok(())
+        });
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -94,11 +99,6 @@ impl ObjectImpl for AdRetrieve {
             "device" => settings.device.to_value(),
             _ => unimplemented!("GObject only reads properties that exist"),
         }
-    }
-
-    fn constructed(&self) {
-        self.parent_constructed();
-        self.obj().set_property("qos", true);
     }
 }
 
@@ -129,14 +129,19 @@ impl BaseTransformImpl for AdRetrieve {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let device = lock(&self.settings).device;
-        Device::from(device).resolve().map_err(|e| gst::error_msg!(gst::ResourceError::Settings, ("{e}")))?;
-        self.latency.reset();
-        *lock(&self.stream) = Some(Stream::default());
-        Ok(())
+        self.guard.start(|| {
+            let device = lock(&self.settings).device;
+            Device::from(device)
+                .resolve()
+                .map_err(|e| gst::error_msg!(gst::ResourceError::Settings, ("{e}")))?;
+            self.latency.reset();
+            *lock(&self.stream) = Some(Stream::default());
+            Ok(())
+        })
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.guard.stop();
         *lock(&self.stream) = None;
         Ok(())
     }

@@ -1,5 +1,7 @@
+use super::super::guard::{self, Guard};
 use super::super::latency::{Latency, timed};
-use super::super::{lock, raw_video_pads};
+use super::super::timeline::{Cut, Timeline};
+use super::super::{crop, lock, raw_video_pads};
 use super::evidence::{self, Evidence};
 use super::map::MapSamples;
 use super::message::{AnomalyMessage, Messages, Transition};
@@ -11,7 +13,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::BaseTransformMode;
 use gst_base::subclass::prelude::*;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -27,8 +29,10 @@ struct Stream {
     /// Of the last frame that was scored.
     level: Level,
     /// The mask in use and the path that it came from.
-    mask: Option<(String, Arc<IgnoreMask>)>,
-    segment: gst::FormattedSegment<gst::ClockTime>,
+    mask: Option<(PathBuf, Arc<IgnoreMask>)>,
+    timeline: Timeline,
+    /// Of the last frame of the anomaly that is on.
+    current: Option<AnomalyMessage>,
     source: String,
     /// The last result with the retrieval that it belongs to.
     last: Option<(Arc<Retrieval>, Scored)>,
@@ -43,6 +47,7 @@ pub struct AdScore {
     counters: Arc<evidence::Counters>,
     /// Taken out by the streaming thread while it works.
     stream: Mutex<Option<Stream>>,
+    guard: Guard,
     latency: Latency,
 }
 
@@ -60,10 +65,13 @@ impl ObjectImpl for AdScore {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        match pspec.name() {
-            name if name.starts_with(evidence::PROPERTIES) => lock(&self.evidence).set(name, value),
-            name => lock(&self.settings).set(name, value),
-        }
+        self.guard.set(&*self.obj(), pspec, || {
+            match pspec.name() {
+                name if name.starts_with(evidence::PROPERTIES) => lock(&self.evidence).set(name, value),
+                name => lock(&self.settings).set(name, value),
+            }
+            Ok(())
+        });
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -71,11 +79,6 @@ impl ObjectImpl for AdScore {
             name if name.starts_with(evidence::PROPERTIES) => lock(&self.evidence).get(name, &self.counters),
             name => lock(&self.settings).get(name),
         }
-    }
-
-    fn constructed(&self) {
-        self.parent_constructed();
-        self.obj().set_property("qos", true);
     }
 }
 
@@ -106,45 +109,42 @@ impl BaseTransformImpl for AdScore {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = lock(&self.settings).clone();
-        let mut stream = Stream { source: self.obj().name().into(), ..Stream::default() };
-        if let Some(path) = settings.ignore_mask.filter(|path| !path.is_empty()) {
-            let mask = IgnoreMask::load(Path::new(&path))
-                .map_err(|e| gst::error_msg!(gst::ResourceError::OpenRead, ("ignore-mask: {e}")))?;
-            stream.mask = Some((path, Arc::new(mask)));
-        }
-        let evidence = lock(&self.evidence).clone();
-        stream.evidence = Evidence::start(&self.obj(), &evidence, &self.counters)
-            .map_err(|e| gst::error_msg!(gst::ResourceError::OpenWrite, ("evidence-folder: {e}")))?;
-        self.latency.reset();
-        *lock(&self.stream) = Some(stream);
-        Ok(())
+        self.guard.start(|| self.begin())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        let stream = lock(&self.stream).take();
-        if let Some(evidence) = stream.and_then(|stream| stream.evidence) {
-            evidence.stop();
+        self.guard.stop();
+        if let Some(mut stream) = lock(&self.stream).take() {
+            self.cut(&mut stream, Cut::Stop);
+            if let Some(evidence) = stream.evidence {
+                evidence.stop();
+            }
         }
+        Ok(())
+    }
+
+    fn propose_allocation(
+        &self,
+        decide_query: Option<&gst::query::Allocation>,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        self.parent_propose_allocation(decide_query, query)?;
+        crop::refuse(query);
         Ok(())
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
         if let Some(stream) = lock(&self.stream).as_mut() {
+            if let Some(cut) = stream.timeline.event(&event) {
+                self.cut(stream, cut);
+            }
             match event.view() {
-                gst::EventView::Segment(segment) => {
-                    if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
-                        stream.segment = segment.clone();
-                    }
-                }
-                gst::EventView::StreamStart(start) => stream.source = start.stream_id().into(),
+                gst::EventView::StreamStart(start) => stream.source = guard::stream_id(start),
                 gst::EventView::Caps(caps) => {
                     if let Some(evidence) = &mut stream.evidence {
                         evidence.info = gst_video::VideoInfo::from_caps(caps.caps()).ok();
                     }
                 }
-                gst::EventView::Eos(_) => stream.evidence.iter_mut().for_each(Evidence::end),
-                gst::EventView::FlushStop(_) => stream.last = None,
                 _ => (),
             }
         }
@@ -173,6 +173,22 @@ impl BaseTransformImpl for AdScore {
 }
 
 impl AdScore {
+    fn begin(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        let mut stream = Stream { source: guard::name_of(&*self.obj()), ..Stream::default() };
+        if let Some(path) = settings.ignore_mask.filter(|path| !path.as_os_str().is_empty()) {
+            let mask = IgnoreMask::load(&path)
+                .map_err(|e| gst::error_msg!(gst::ResourceError::OpenRead, ("ignore-mask: {e}")))?;
+            stream.mask = Some((path, Arc::new(mask)));
+        }
+        let evidence = lock(&self.evidence).clone();
+        stream.evidence = Evidence::start(&self.obj(), &evidence, &self.counters)
+            .map_err(|e| gst::error_msg!(gst::ResourceError::OpenWrite, ("evidence-folder: {e}")))?;
+        self.latency.reset();
+        *lock(&self.stream) = Some(stream);
+        Ok(())
+    }
+
     fn score(
         &self,
         stream: &mut Stream,
@@ -209,23 +225,24 @@ impl AdScore {
         // Nobody further down needs the retrieval: its memory can be used for the next frame.
         RetrievalMeta::remove(buffer);
         if let Some(evidence) = &mut stream.evidence {
-            evidence.observe(buffer, &scored.meta, &stream.segment, &stream.source);
+            evidence.observe(buffer, &scored.meta, &stream.timeline, &stream.source);
         }
+        stream.timeline.frame(buffer);
         stream.last = Some((retrieval.clone(), scored));
         Ok(gst::FlowSuccess::Ok)
     }
 
     /// Loads the mask if the property has changed; an unreadable one leaves the old one in use.
     fn follow_mask(&self, stream: &mut Stream, settings: &Settings) {
-        let wanted = settings.ignore_mask.as_deref().filter(|path| !path.is_empty());
-        if wanted == stream.mask.as_ref().map(|(path, _)| path.as_str()) {
+        let wanted = settings.ignore_mask.as_deref().filter(|path| !path.as_os_str().is_empty());
+        if wanted == stream.mask.as_ref().map(|(path, _)| path.as_path()) {
             return;
         }
         let Some(path) = wanted else {
             stream.mask = None;
             return;
         };
-        match IgnoreMask::load(Path::new(path)) {
+        match IgnoreMask::load(path) {
             Ok(mask) => stream.mask = Some((path.into(), Arc::new(mask))),
             Err(e) => {
                 lock(&self.settings).ignore_mask = stream.mask.as_ref().map(|(path, _)| path.clone());
@@ -271,13 +288,13 @@ impl AdScore {
             Messages::All => true,
             Messages::Levels => changed || another,
         };
-        if !wanted {
+        stream.current = None;
+        if !wanted && !anomalous {
             return;
         }
-        gst::log!(CAT, imp = self, "{} at {:?}, score {}", state.name(), buffer.pts(), meta.score);
         let message = AnomalyMessage {
-            running_time: buffer.pts().and_then(|pts| stream.segment.to_running_time(pts)),
-            stream_time: buffer.pts().and_then(|pts| stream.segment.to_stream_time(pts)),
+            running_time: stream.timeline.running_time(buffer),
+            stream_time: stream.timeline.stream_time(buffer),
             pts: buffer.pts(),
             score: meta.score,
             normalized: meta.normalized,
@@ -285,9 +302,28 @@ impl AdScore {
             warn: meta.warn,
             anomalous,
             state,
+            reason: None,
             regions: meta.regions.clone(),
             source: stream.source.clone(),
         };
+        if wanted {
+            self.post(&message);
+        }
+        stream.current = Some(message).filter(|_| anomalous && settings.messages != Messages::None);
+    }
+
+    /// Ends what is on: the frames to come have nothing to do with those before.
+    fn cut(&self, stream: &mut Stream, cut: Cut) {
+        (stream.last, stream.level) = (None, Level::default());
+        stream.decision = Decision::default();
+        stream.evidence.iter_mut().for_each(Evidence::end);
+        if let Some(last) = stream.current.take() {
+            self.post(&AnomalyMessage { state: Transition::End, reason: Some(cut), ..last });
+        }
+    }
+
+    fn post(&self, message: &AnomalyMessage) {
+        gst::log!(CAT, imp = self, "{} at {:?}, score {}", message.state.name(), message.pts, message.score);
         let object = self.obj();
         // Without a bus nobody listens.
         let _ =

@@ -1,5 +1,6 @@
 //! The bus message `anomaly`.
 
+use super::super::Cut;
 use crate::meta::RegionInfo;
 use crate::methods::Level;
 
@@ -37,6 +38,8 @@ pub enum Transition {
     Update,
     /// The decision is as before, and the level has changed between normal and warn.
     Level,
+    /// The stream was cut while an anomaly was on; the message repeats its last frame.
+    End,
 }
 
 impl Transition {
@@ -47,6 +50,7 @@ impl Transition {
             Self::Leave => "leave",
             Self::Update => "update",
             Self::Level => "level",
+            Self::End => "end",
         }
     }
 }
@@ -72,6 +76,8 @@ pub struct AnomalyMessage {
     pub anomalous: bool,
     /// What has changed.
     pub state: Transition,
+    /// With [`Transition::End`], what has cut the stream.
+    pub reason: Option<Cut>,
     /// The anomalous regions, worst first.
     pub regions: Vec<RegionInfo>,
     /// The stream that the frame came from.
@@ -100,6 +106,7 @@ impl AnomalyMessage {
             .field("anomalous", self.anomalous)
             .field("level", self.level().name())
             .field("state", self.state.name())
+            .field_if_some("reason", self.reason.map(Cut::name))
             .field("regions", crate::meta::region_list(&self.regions))
             .field("source", &self.source)
             .build()
@@ -110,7 +117,7 @@ impl AnomalyMessage {
         if structure.name() != NAME {
             return None;
         }
-        let state = structure.get::<String>("state").ok()?;
+        let state = crate::meta::text(structure, "state")?;
         Some(Self {
             running_time: structure.get("running-time").ok()?,
             stream_time: structure.get("stream-time").ok()?,
@@ -120,11 +127,25 @@ impl AnomalyMessage {
             threshold: structure.get("threshold").ok()?,
             warn: structure.get("warn").ok(),
             anomalous: structure.get("anomalous").ok()?,
-            state: [Transition::Enter, Transition::Leave, Transition::Update, Transition::Level]
-                .into_iter()
-                .find(|s| s.name() == state)?,
+            state: [
+                Transition::Enter,
+                Transition::Leave,
+                Transition::Update,
+                Transition::Level,
+                Transition::End,
+            ]
+            .into_iter()
+            .find(|s| s.name() == state)?,
+            reason: match crate::meta::text(structure, "reason") {
+                None => None,
+                Some(reason) => Some(
+                    [Cut::EndOfStream, Cut::Seek, Cut::NewStream, Cut::Stop]
+                        .into_iter()
+                        .find(|cut| cut.name() == reason)?,
+                ),
+            },
             regions: crate::meta::regions_of(structure)?,
-            source: structure.get("source").ok()?,
+            source: crate::meta::text(structure, "source")?,
         })
     }
 }
@@ -146,16 +167,19 @@ mod tests {
             warn: None,
             anomalous: true,
             state: Transition::Enter,
+            reason: None,
             regions: vec![RegionInfo { x: 1, y: 2, width: 3, height: 4, score: 0.9, area: 11.0 }],
             source: "camera".into(),
         };
-        for (warn, anomalous, state, level) in [
-            (None, true, Transition::Enter, "reject"),
-            (None, false, Transition::Leave, "normal"),
-            (Some(9.0), false, Transition::Level, "warn"),
-            (Some(9.0), true, Transition::Update, "reject"),
+        for (warn, anomalous, state, level, reason) in [
+            (None, true, Transition::Enter, "reject", None),
+            (None, false, Transition::Leave, "normal", None),
+            (Some(9.0), false, Transition::Level, "warn", None),
+            (Some(9.0), true, Transition::Update, "reject", None),
+            (Some(9.0), true, Transition::End, "reject", Some(Cut::NewStream)),
+            (None, true, Transition::End, "reject", Some(Cut::EndOfStream)),
         ] {
-            message = AnomalyMessage { warn, anomalous, state, ..message };
+            message = AnomalyMessage { warn, anomalous, state, reason, ..message };
             let structure = message.to_structure();
             assert_eq!(structure.get::<&str>("level").unwrap(), level);
             let read = AnomalyMessage::from_structure(&structure).unwrap();

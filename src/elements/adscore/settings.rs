@@ -1,8 +1,10 @@
 //! The properties of the element.
 
+use super::super::guard;
 use super::evidence;
 use super::message::Messages;
 use gst::prelude::*;
+use std::path::PathBuf;
 
 /// What the user has set.
 #[derive(Clone, Debug)]
@@ -11,7 +13,7 @@ pub(super) struct Settings {
     pub(super) warn: f64,
     pub(super) min_area: f64,
     pub(super) hold: u32,
-    pub(super) ignore_mask: Option<String>,
+    pub(super) ignore_mask: Option<PathBuf>,
     pub(super) messages: Messages,
     pub(super) attach_map: bool,
     pub(super) regions: bool,
@@ -40,7 +42,7 @@ impl Settings {
             "warn" => self.warn = value.get().expect("checked by GObject"),
             "min-area" => self.min_area = value.get().expect("checked by GObject"),
             "hold" => self.hold = value.get().expect("checked by GObject"),
-            "ignore-mask" => self.ignore_mask = value.get().expect("checked by GObject"),
+            "ignore-mask" => self.ignore_mask = guard::file_name(value),
             "messages" => self.messages = value.get().expect("checked by GObject"),
             "attach-map" => self.attach_map = value.get().expect("checked by GObject"),
             "regions" => self.regions = value.get().expect("checked by GObject"),

@@ -9,7 +9,8 @@ mod record;
 mod still;
 mod worker;
 
-use super::super::lock;
+use super::super::timeline::Timeline;
+use super::super::{guard, lock};
 use super::AdScore;
 use crate::error::{Error, Result};
 use crate::meta::AnomalyMeta;
@@ -17,7 +18,7 @@ use folder::Folder;
 use gst::prelude::*;
 use moments::{Moment, Moments};
 use record::{Shot, Times};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -60,7 +61,7 @@ impl Format {
 /// What the user has set.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    folder: Option<String>,
+    folder: Option<PathBuf>,
     /// In MiB.
     limit: u32,
     format: Format,
@@ -120,7 +121,7 @@ impl Settings {
     /// Sets a property.
     pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
-            "evidence-folder" => self.folder = value.get().expect("checked by GObject"),
+            "evidence-folder" => self.folder = guard::file_name(value),
             "evidence-limit" => self.limit = value.get().expect("checked by GObject"),
             "evidence-format" => self.format = value.get().expect("checked by GObject"),
             "evidence-interval" => self.interval = value.get().expect("checked by GObject"),
@@ -172,8 +173,10 @@ impl Evidence {
         settings: &Settings,
         counters: &Arc<Counters>,
     ) -> Result<Option<Self>> {
-        let Some(path) = settings.folder.as_deref().filter(|path| !path.is_empty()) else { return Ok(None) };
-        let folder = Folder::open(Path::new(path), u64::from(settings.limit) << 20)?;
+        let Some(path) = settings.folder.as_deref().filter(|path| !path.as_os_str().is_empty()) else {
+            return Ok(None);
+        };
+        let folder = Folder::open(path, u64::from(settings.limit) << 20)?;
         counters.stored.store(0, Ordering::Relaxed);
         counters.dropped.store(0, Ordering::Relaxed);
         *lock(&counters.warned) = None;
@@ -199,10 +202,10 @@ impl Evidence {
         &mut self,
         buffer: &gst::BufferRef,
         meta: &AnomalyMeta,
-        segment: &gst::FormattedSegment<gst::ClockTime>,
+        timeline: &Timeline,
         source: &str,
     ) {
-        let running = buffer.pts().and_then(|pts| segment.to_running_time(pts));
+        let running = timeline.running_time(buffer);
         let now = running.map_or_else(|| self.start.elapsed(), Into::into);
         let info = &self.info;
         let shoot = || {
@@ -214,7 +217,7 @@ impl Evidence {
                     wall: glib::DateTime::now_utc()?,
                     pts: buffer.pts(),
                     running,
-                    stream: buffer.pts().and_then(|pts| segment.to_stream_time(pts)),
+                    stream: timeline.stream_time(buffer),
                 },
                 source: source.into(),
             })
