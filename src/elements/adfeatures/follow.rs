@@ -4,7 +4,6 @@ use super::super::lock;
 use super::imp::AdFeatures;
 use crate::bundle::Version;
 use gst::subclass::prelude::*;
-use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -51,7 +50,7 @@ fn look(element: &AdFeatures, found: &mut Found) {
         // Another folder that was set is on its way already.
         pending.version.filter(|_| pending.running.as_ref() == Some(model))
     };
-    let (Some(runs), Ok(there)) = (runs, Version::of(Path::new(model))) else { return };
+    let (Some(runs), Ok(there)) = (runs, Version::of(model)) else { return };
     if found.is_new(there, runs) {
         element.load_beside(settings);
     }

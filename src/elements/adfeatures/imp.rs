@@ -1,15 +1,18 @@
+use super::super::guard::{self, Guard};
 use super::super::latency::{Latency, timed};
-use super::super::{lock, raw_video_pads};
+use super::super::{crop, lock, raw_video_pads};
+use super::admission::Admission;
 use super::follow::{self, Follower};
 use super::model::{Model, Pending, Settings, Stream};
 use crate::Error;
-use crate::frame::Rect;
+use crate::frame::{Rect, Roi};
 use crate::meta::FeaturesMeta;
-use crate::network::Device;
+use crate::network::{Device, cores};
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::BaseTransformMode;
 use gst_base::subclass::prelude::*;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -30,6 +33,8 @@ pub struct AdFeatures {
     pub(super) follower: Mutex<Option<Follower>>,
     /// The device that runs, while there is a stream.
     active: Mutex<Option<Device>>,
+    guard: Guard,
+    admission: Mutex<Admission>,
     latency: Latency,
 }
 
@@ -56,7 +61,7 @@ pub(in crate::elements) fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt::builder("threads")
             .nick("Threads")
-            .blurb("Threads of the network (0 = all cores, shared with other streams of the same bundle)")
+            .blurb("Threads of the network, as many as there are cores at most (0 = all cores that this process may use, shared with other streams of the same bundle)")
             .maximum(1024)
             .default_value(default.threads)
             .mutable_ready()
@@ -70,7 +75,7 @@ pub(in crate::elements) fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecString::builder("roi")
             .nick("Region of interest")
-            .blurb("Part of the frame to inspect, \"x,y,w,h\" in pixels (empty = the whole frame)")
+            .blurb("Part of the frame to inspect, \"x,y,w,h\" in pixels, or \"x%,y%,w%,h%\" (empty = the whole frame)")
             .mutable_playing()
             .build(),
         glib::ParamSpecBoolean::builder("follow")
@@ -107,44 +112,12 @@ impl ObjectImpl for AdFeatures {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = lock(&self.settings);
+        self.guard.set(&*self.obj(), pspec, || self.take_value(value, pspec));
+        // The same folder, too: what is in it may have been replaced.
         match pspec.name() {
-            "model" => {
-                let model: Option<String> = value.get().expect("checked by GObject");
-                settings.model = model;
-                let new = settings.clone();
-                drop(settings);
-                // The same folder, too: what is in it may have been replaced.
-                if lock(&self.active).is_some() {
-                    self.load_beside(new);
-                }
-            }
-            "device" => settings.device = value.get().expect("checked by GObject"),
-            "device-id" => settings.device_id = value.get().expect("checked by GObject"),
-            "threads" => settings.threads = value.get().expect("checked by GObject"),
-            "interval" => settings.interval = value.get().expect("checked by GObject"),
-            "roi" => {
-                let text: Option<String> = value.get().expect("checked by GObject");
-                match text.filter(|text| !text.is_empty()).map(|text| text.parse()).transpose() {
-                    Ok(roi) => settings.roi = roi,
-                    Err(e) => {
-                        drop(settings);
-                        gst::element_imp_warning!(
-                            self,
-                            gst::ResourceError::Settings,
-                            ("roi: {e}; it stays as it was")
-                        );
-                    }
-                }
-            }
-            "follow" => {
-                settings.follow = value.get().expect("checked by GObject");
-                drop(settings);
-                if lock(&self.active).is_some() {
-                    follow::begin_or_end(self);
-                }
-            }
-            _ => unimplemented!("GObject only sets properties that exist"),
+            "model" if lock(&self.active).is_some() => self.load_beside(lock(&self.settings).clone()),
+            "follow" if lock(&self.active).is_some() => follow::begin_or_end(self),
+            _ => {}
         }
     }
 
@@ -156,7 +129,7 @@ impl ObjectImpl for AdFeatures {
             "device-id" => settings.device_id.to_value(),
             "threads" => settings.threads.to_value(),
             "interval" => settings.interval.to_value(),
-            "roi" => settings.roi.map(|r| format!("{},{},{},{}", r.x, r.y, r.width, r.height)).to_value(),
+            "roi" => settings.roi.map(|roi| roi.to_string()).to_value(),
             "follow" => settings.follow.to_value(),
             "active-device" => lock(&self.active).map(Device::name).to_value(),
             "inference-time" => self.latency.mean_ms().to_value(),
@@ -197,35 +170,11 @@ impl BaseTransformImpl for AdFeatures {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = lock(&self.settings).clone();
-        let model = Model::load(&settings).map_err(|e| match e {
-            Error::Setting(_) | Error::Device { .. } => {
-                gst::error_msg!(gst::ResourceError::Settings, ("{e}"))
-            }
-            Error::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ("{e}")),
-            e => gst::error_msg!(gst::ResourceError::OpenRead, ("{e}")),
-        })?;
-        self.latency.reset();
-        {
-            let mut pending = lock(&self.pending);
-            // What is still being loaded for the time before counts no more.
-            *pending = Pending { request: pending.request + 1, ..Pending::default() };
-            pending.runs(&model);
-        }
-        gst::info!(CAT, imp = self, "{} on {}", model.bundle.path().display(), model.device.name());
-        let (device, started) = (model.device, model.setting.clone());
-        *lock(&self.stream) = Some(Stream::new(model));
-        *lock(&self.active) = Some(device);
-        // Somebody may have set another model while this one was being loaded.
-        let settings = lock(&self.settings).clone();
-        if settings.model != started {
-            self.load_beside(settings);
-        }
-        follow::begin_or_end(self);
-        Ok(())
+        self.guard.start(|| self.begin())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.guard.stop();
         *lock(&self.active) = None;
         *lock(&self.follower) = None;
         let mut pending = lock(&self.pending);
@@ -242,21 +191,75 @@ impl BaseTransformImpl for AdFeatures {
         let mut slot = lock(&self.stream);
         let stream = slot.as_mut().ok_or_else(|| gst::loggable_error!(CAT, "not started"))?;
         stream.format = Some(info);
-        let prepared = stream.prepare(roi);
+        let Err(e) = stream.prepare(roi, None) else {
+            stream.refused = None;
+            return Ok(());
+        };
+        // Frames that follow bring the same caps again, and nobody needs to hear the same twice.
+        let told = stream.refused.replace(incaps.clone()).as_ref() == Some(incaps);
+        stream.extractor = None;
         drop(slot);
-        prepared.map_err(|e| {
+        if !told {
             gst::element_imp_error!(self, gst::StreamError::Format, ("{e}"));
-            gst::loggable_error!(CAT, "{e}")
-        })
+        }
+        Err(gst::loggable_error!(CAT, "{e}"))
+    }
+
+    fn propose_allocation(
+        &self,
+        decide_query: Option<&gst::query::Allocation>,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        self.parent_propose_allocation(decide_query, query)?;
+        crop::refuse(query);
+        Ok(())
+    }
+
+    fn submit_input_buffer(
+        &self,
+        is_discont: bool,
+        inbuf: gst::Buffer,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let interval = u64::from(lock(&self.settings).interval);
+        let Some((format, times, carries)) = lock(&self.stream).as_ref().map(|stream| {
+            let timeline = &stream.timeline;
+            let times = (timeline.running_time(&inbuf), timeline.stream_time(&inbuf));
+            (stream.format.clone(), times, !stream.is_due(interval))
+        }) else {
+            return self.parent_submit_input_buffer(is_discont, inbuf);
+        };
+        let object = self.obj();
+        let cost = if carries { gst::ClockTime::ZERO } else { self.latency.mean() };
+        let refused = match object.property::<bool>("qos") {
+            true => lock(&self.admission).refuse(object.upcast_ref(), &self.latency, cost, &inbuf, times),
+            false => None,
+        };
+        if let Some(message) = refused {
+            gst::debug!(CAT, imp = self, "leaving out a frame that would come too late: {:?}", inbuf.pts());
+            // Without a bus nobody listens.
+            let _ = object.post_message(message);
+            return Ok(gst_base::BASE_TRANSFORM_FLOW_DROPPED);
+        }
+        let inbuf = match format {
+            None => inbuf,
+            Some(format) => crop::cut_out(inbuf, &format).map_err(|e| self.fail(&e))?,
+        };
+        self.parent_submit_input_buffer(is_discont, inbuf)
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::Qos {
+            lock(&self.admission).report();
+        }
+        self.parent_src_event(event)
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
         // After a seek or in another stream the last result says nothing about the next frame.
-        if matches!(event.type_(), gst::EventType::FlushStop | gst::EventType::StreamStart)
-            && let Some(stream) = lock(&self.stream).as_mut()
+        if let Some(stream) = lock(&self.stream).as_mut()
+            && stream.timeline.event(&event).is_some()
         {
-            stream.last = None;
-            stream.frames = 0;
+            stream.forget();
         }
         self.parent_sink_event(event)
     }
@@ -276,14 +279,81 @@ impl BaseTransformImpl for AdFeatures {
         }
         let settings = lock(&self.settings).clone();
         let mut stream = lock(&self.stream).take().ok_or(gst::FlowError::Flushing)?;
-        self.take_over(&mut stream, settings.roi);
-        let result = self.inspect(&mut stream, buffer, u64::from(settings.interval));
+        let crop = stream.format.as_ref().and_then(|format| crop::part(buffer, format));
+        let result = self
+            .take_over(&mut stream, settings.roi, crop)
+            .and_then(|()| self.inspect(&mut stream, buffer, u64::from(settings.interval)));
         *lock(&self.stream) = Some(stream);
         result
     }
 }
 
 impl AdFeatures {
+    fn take_value(&self, value: &glib::Value, pspec: &glib::ParamSpec) -> Result<(), String> {
+        let mut settings = lock(&self.settings);
+        match pspec.name() {
+            "model" => settings.model = guard::file_name(value),
+            "device" => settings.device = value.get().expect("checked by GObject"),
+            "device-id" => settings.device_id = value.get().expect("checked by GObject"),
+            "threads" => settings.threads = value.get().expect("checked by GObject"),
+            "interval" => settings.interval = value.get().expect("checked by GObject"),
+            "roi" => {
+                let text = guard::text(value)?.filter(|text| !text.is_empty());
+                let roi = text.map(|text| text.parse::<Roi>()).transpose();
+                settings.roi = roi.map_err(|e| e.to_string())?;
+            }
+            "follow" => settings.follow = value.get().expect("checked by GObject"),
+            _ => unimplemented!("GObject only sets properties that exist"),
+        }
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        let model = Model::load(&settings).map_err(|e| match e {
+            Error::Setting(_) | Error::Device { .. } => {
+                gst::error_msg!(gst::ResourceError::Settings, ("{e}"))
+            }
+            Error::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ("{e}")),
+            e => gst::error_msg!(gst::ResourceError::OpenRead, ("{e}")),
+        })?;
+        let cores = cores();
+        if settings.threads as usize > cores {
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::Settings,
+                (
+                    "threads: {} are more than the {cores} cores that this process may use; {cores} run",
+                    settings.threads
+                )
+            );
+        }
+        self.latency.reset();
+        *lock(&self.admission) = Admission::default();
+        {
+            let mut pending = lock(&self.pending);
+            // What is still being loaded for the time before counts no more.
+            *pending = Pending { request: pending.request + 1, ..Pending::default() };
+            pending.runs(&model);
+        }
+        gst::info!(CAT, imp = self, "{} on {}", model.bundle.path().display(), model.device.name());
+        let (device, started) = (model.device, model.setting.clone());
+        *lock(&self.stream) = Some(Stream::new(model));
+        *lock(&self.active) = Some(device);
+        // Somebody may have set another model while this one was being loaded.
+        let settings = lock(&self.settings).clone();
+        if settings.model != started {
+            self.load_beside(settings);
+        }
+        follow::begin_or_end(self);
+        Ok(())
+    }
+
+    fn fail(&self, error: &Error) -> gst::FlowError {
+        gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
+        gst::FlowError::Error
+    }
+
     /// Loads the model of `settings` in a thread of its own; the streaming thread takes it over between two frames.
     pub(super) fn load_beside(&self, settings: Settings) {
         let request = {
@@ -319,7 +389,7 @@ impl AdFeatures {
     }
 
     /// Has the property name the model that runs again, after `refused` could not be used.
-    fn keep_model(&self, refused: &Option<String>, running: Option<String>) {
+    fn keep_model(&self, refused: &Option<PathBuf>, running: Option<PathBuf>) {
         let mut settings = lock(&self.settings);
         // Unless somebody has set a third one in the meantime.
         if settings.model == *refused {
@@ -328,29 +398,37 @@ impl AdFeatures {
     }
 
     /// Swaps in a model that was loaded beside the running one, or a new part of the frame.
-    fn take_over(&self, stream: &mut Stream, roi: Option<Rect>) {
+    fn take_over(
+        &self,
+        stream: &mut Stream,
+        roi: Option<Roi>,
+        crop: Option<Rect>,
+    ) -> Result<(), gst::FlowError> {
         let loaded = lock(&self.pending).loaded.take();
-        if loaded.is_none() && roi == stream.roi {
-            return;
+        if loaded.is_none() && (roi, crop) == (stream.roi, stream.crop) {
+            return Ok(());
         }
         let old = (stream.model.clone(), stream.roi);
         let another = loaded.is_some();
         if let Some(model) = loaded {
-            if Arc::ptr_eq(&model.bundle, &stream.model.bundle) && roi == stream.roi {
+            if Arc::ptr_eq(&model.bundle, &stream.model.bundle) && (roi, crop) == (stream.roi, stream.crop) {
                 // Nothing has changed but perhaps the way to the folder.
                 (stream.model.setting, stream.model.version) = (model.setting, model.version);
                 lock(&self.pending).runs(&stream.model);
-                return;
+                return Ok(());
             }
             gst::info!(CAT, imp = self, "{} takes over", model.bundle.path().display());
             stream.model = model;
             self.latency.reset();
         }
-        if let Err(e) = stream.prepare(roi) {
+        if let Err(e) = stream.prepare(roi, crop) {
             let refused = std::mem::replace(&mut stream.model, old.0);
-            stream.roi = old.1;
             self.keep_model(&refused.setting, stream.model.setting.clone());
-            lock(&self.settings).roi = stream.roi;
+            lock(&self.settings).roi = old.1;
+            // What the metadata shows is no wish that could be left aside.
+            if crop != stream.crop {
+                stream.prepare(old.1, crop).map_err(|_| self.fail(&e))?;
+            }
             gst::element_imp_warning!(
                 self,
                 gst::ResourceError::Settings,
@@ -363,6 +441,7 @@ impl AdFeatures {
             let _ = object.post_message(message);
         }
         lock(&self.pending).runs(&stream.model);
+        Ok(())
     }
 
     fn inspect(
@@ -371,8 +450,10 @@ impl AdFeatures {
         buffer: &mut gst::BufferRef,
         interval: u64,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let fresh = stream.last.is_none() || stream.frames.is_multiple_of(interval);
-        stream.frames += 1;
+        stream.timeline.frame(buffer);
+        let repeated = stream.is_repeated(buffer);
+        let fresh = stream.last.is_none() || (!repeated && stream.is_due(interval));
+        stream.frames += u64::from(!repeated);
         if fresh {
             let (Some(extractor), Some(info)) = (&mut stream.extractor, &stream.format) else {
                 return Err(gst::FlowError::NotNegotiated);

@@ -12,10 +12,11 @@
 //! one stays. With `follow=true` nobody needs to set it: the folder is looked at every second, and what `adtrain update` or `adtrain
 //! calibrate` puts there takes over within a few seconds. Each time an element message `anomaly-model` is posted on the bus.
 //!
-//! With `threads=0` the network uses all cores, and streams of the same bundle in one process share it and take turns; with a
+//! With `threads=0` the network uses all cores that the process may use, and streams of the same bundle in one process share it and take turns; with a
 //! number each stream has a network of its own. With `interval` above 1 the frames between carry the last result with
-//! `fresh=false`. This version runs on the processor alone; a device that is asked for by name and missing is an error.
+//! `fresh=false`; so do copies that `videorate` has marked. This version runs on the processor alone; a device that is asked for by name and missing is an error.
 
+mod admission;
 mod follow;
 mod imp;
 mod model;

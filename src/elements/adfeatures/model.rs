@@ -1,22 +1,23 @@
 //! What runs in the stream: a bundle with its network, for a format and a part of the frame.
 
 use super::super::DeviceChoice;
+use super::super::timeline::Timeline;
 use crate::bundle::{Bundle, Version, open_shared};
-use crate::frame::Rect;
-use crate::network::{Device, FeatureExtractor, Features, SharedNetwork};
+use crate::frame::{Rect, Roi};
+use crate::network::{Device, FeatureExtractor, Features, SharedNetwork, cores};
 use crate::{Error, Result};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The properties' values.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub model: Option<String>,
+    pub model: Option<PathBuf>,
     pub device: DeviceChoice,
     pub device_id: i32,
     pub threads: u32,
     pub interval: u32,
-    pub roi: Option<Rect>,
+    pub roi: Option<Roi>,
     pub follow: bool,
 }
 
@@ -38,7 +39,7 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     /// The property's value that it was loaded for.
-    pub setting: Option<String>,
+    pub setting: Option<PathBuf>,
     /// What was there when it was loaded, or before.
     pub version: Option<Version>,
     pub bundle: Arc<Bundle>,
@@ -48,11 +49,13 @@ pub(super) struct Model {
 
 impl Model {
     pub fn load(settings: &Settings) -> Result<Self> {
-        let path = settings.model.as_deref().ok_or_else(|| {
-            Error::Setting(
-                "no model: set the property 'model' to the folder of a bundle that 'adtrain fit' made".into(),
-            )
-        })?;
+        let path =
+            settings.model.as_deref().filter(|path| !path.as_os_str().is_empty()).ok_or_else(|| {
+                Error::Setting(
+                    "no model: set the property 'model' to the folder of a bundle that 'adtrain fit' made"
+                        .into(),
+                )
+            })?;
         let device = Device::from(settings.device).resolve()?;
         if settings.device_id != 0 && device == Device::Cpu {
             return Err(Error::Device {
@@ -60,12 +63,12 @@ impl Model {
                 reason: "device-id names one of several cards, and the network runs on the processor; leave it out".into(),
             });
         }
-        let version = Version::of(Path::new(path)).ok();
-        let bundle = open_shared(Path::new(path))?;
+        let version = Version::of(path).ok();
+        let bundle = open_shared(path)?;
         // Streams with threads of their own run beside each other; those that use all cores take turns on one network.
-        let network = match settings.threads {
+        let network = match settings.threads as usize {
             0 => bundle.network(device, 0)?,
-            threads => bundle.own_network(device, threads as usize)?,
+            threads => bundle.own_network(device, threads.min(cores()))?,
         };
         Ok(Self { setting: settings.model.clone(), version, bundle, network, device })
     }
@@ -89,25 +92,85 @@ impl Model {
 pub(super) struct Stream {
     pub model: Model,
     pub format: Option<gst_video::VideoInfo>,
-    pub roi: Option<Rect>,
+    /// The part that the user has set.
+    pub roi: Option<Roi>,
+    /// The part that upstream's metadata shows.
+    pub crop: Option<Rect>,
     pub extractor: Option<FeatureExtractor>,
     pub last: Option<Arc<Features>>,
     pub frames: u64,
+    pub timeline: Timeline,
+    /// The memory of the frame before, by which it is known again.
+    pub memory: Vec<Place>,
+    /// Caps that cannot be inspected, which has been said.
+    pub refused: Option<gst::Caps>,
 }
+
+/// Where a piece of a frame lies: address, first byte and length.
+pub(super) type Place = (usize, usize, usize);
 
 impl Stream {
     pub fn new(model: Model) -> Self {
-        Self { model, format: None, roi: None, extractor: None, last: None, frames: 0 }
+        Self {
+            model,
+            format: None,
+            roi: None,
+            crop: None,
+            extractor: None,
+            last: None,
+            frames: 0,
+            timeline: Timeline::default(),
+            memory: Vec::new(),
+            refused: None,
+        }
     }
 
     /// Makes the extractor for the present model, format and part of the frame.
-    pub fn prepare(&mut self, roi: Option<Rect>) -> Result<()> {
+    pub fn prepare(&mut self, roi: Option<Roi>, crop: Option<Rect>) -> Result<()> {
         let Some(format) = &self.format else { return Ok(()) };
         let Model { bundle, network, .. } = self.model.clone();
-        self.extractor = Some(FeatureExtractor::new(bundle, network, format, roi)?);
-        self.roi = roi;
+        let whole = Rect { x: 0, y: 0, width: format.width(), height: format.height() };
+        if let Some(crop) = crop
+            && whole.common(&crop) != Some(crop)
+        {
+            return Err(Error::Frame(format!(
+                "its crop metadata shows {crop}, which does not lie inside {whole}"
+            )));
+        }
+        let part = roi.map(|roi| roi.in_frame((format.width(), format.height())));
+        let seen = match (part, crop) {
+            (Some(part), Some(crop)) => Some(part.common(&crop).ok_or_else(|| {
+                Error::Frame(format!(
+                    "nothing of roi {part} is in {crop}, the part that the crop metadata shows"
+                ))
+            })?),
+            (part, crop) => part.or(crop),
+        };
+        self.extractor = Some(FeatureExtractor::new(bundle, network, format, seen)?);
+        (self.roi, self.crop) = (roi, crop);
         self.last = None;
         Ok(())
+    }
+
+    /// Forgets the frame before: in another stream, or after a seek, it says nothing about the next.
+    pub fn forget(&mut self) {
+        self.last = None;
+        self.memory.clear();
+        self.frames = 0;
+    }
+
+    /// Whether the next frame is one of those that are inspected.
+    pub fn is_due(&self, interval: u64) -> bool {
+        self.last.is_none() || self.frames.is_multiple_of(interval)
+    }
+
+    /// Whether a frame says that it is the one before once more, as `videorate` and others make them; that one's result is there then.
+    pub fn is_repeated(&mut self, buffer: &gst::BufferRef) -> bool {
+        let place = |memory: &gst::MemoryRef| (memory.as_ptr() as usize, memory.offset(), memory.size());
+        let memory: Vec<Place> = buffer.iter_memories().map(place).collect();
+        let same = self.memory == memory;
+        self.memory = memory;
+        same && self.last.is_some() && buffer.flags().contains(gst::BufferFlags::GAP)
     }
 }
 
@@ -118,7 +181,7 @@ pub(super) struct Pending {
     pub request: u64,
     pub loaded: Option<Model>,
     /// The property's value for the model that runs.
-    pub running: Option<String>,
+    pub running: Option<PathBuf>,
     /// What that model was loaded from.
     pub version: Option<Version>,
 }
