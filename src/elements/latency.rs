@@ -24,9 +24,6 @@ struct Measured {
     announced_ns: f64,
     frames: u64,
     total_ns: f64,
-    /// Whether the pipeline is live, and upstream's latency, when it was asked last.
-    live: bool,
-    upstream: gst::ClockTime,
 }
 
 impl Latency {
@@ -51,28 +48,15 @@ impl Latency {
         if measured.frames == 0 { 0.0 } else { measured.total_ns / measured.frames as f64 / 1e6 }
     }
 
-    /// The running mean of a frame's time, which lately counts more.
+    /// The running mean of a frame's time, in which the last ones count most.
     pub(super) fn mean(&self) -> gst::ClockTime {
         let measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         gst::ClockTime::from_nseconds(measured.mean_ns as u64)
     }
 
-    /// Whether the pipeline is live, as far as it is known.
-    pub(super) fn is_live(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).live
-    }
-
-    /// How long after its running time a frame may leave: as late as is announced, where the pipeline is live. Others wait for nobody.
-    pub(super) fn allowed(&self) -> gst::ClockTime {
-        let announced = self.announced();
-        let measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if measured.live { measured.upstream + announced } else { gst::ClockTime::ZERO }
-    }
-
-    /// Forgets the times, for a new stream; what upstream has said still holds.
+    /// Forgets everything, for a new stream.
     pub(super) fn reset(&self) {
-        let mut measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *measured = Measured { live: measured.live, upstream: measured.upstream, ..Measured::default() };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Measured::default();
     }
 
     fn announced(&self) -> gst::ClockTime {
@@ -89,8 +73,6 @@ impl Latency {
         let (live, min, max) = upstream.result();
         let own = self.announced();
         query.set(live, min + own, max.map(|max| max + own));
-        let mut measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (measured.live, measured.upstream) = (live, min);
         true
     }
 }

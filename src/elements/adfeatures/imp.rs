@@ -231,7 +231,7 @@ impl BaseTransformImpl for AdFeatures {
         let object = self.obj();
         let cost = if carries { gst::ClockTime::ZERO } else { self.latency.mean() };
         let refused = match object.property::<bool>("qos") {
-            true => lock(&self.admission).refuse(object.upcast_ref(), &self.latency, cost, &inbuf, times),
+            true => lock(&self.admission).refuse(object.upcast_ref(), cost, &inbuf, times),
             false => None,
         };
         if let Some(message) = refused {
@@ -248,8 +248,9 @@ impl BaseTransformImpl for AdFeatures {
     }
 
     fn src_event(&self, event: gst::Event) -> bool {
-        if event.type_() == gst::EventType::Qos {
-            lock(&self.admission).report();
+        if let gst::EventView::Qos(qos) = event.view() {
+            let (_, _, late, running_time) = qos.get();
+            lock(&self.admission).report(running_time, late);
         }
         self.parent_src_event(event)
     }
@@ -260,6 +261,7 @@ impl BaseTransformImpl for AdFeatures {
             && stream.timeline.event(&event).is_some()
         {
             stream.forget();
+            *lock(&self.admission) = Admission::default();
         }
         self.parent_sink_event(event)
     }
@@ -283,6 +285,8 @@ impl BaseTransformImpl for AdFeatures {
         let result = self
             .take_over(&mut stream, settings.roi, crop)
             .and_then(|()| self.inspect(&mut stream, buffer, u64::from(settings.interval)));
+        let running_time = stream.timeline.running_time(buffer);
+        lock(&self.admission).leave(self.obj().upcast_ref(), running_time);
         *lock(&self.stream) = Some(stream);
         result
     }
