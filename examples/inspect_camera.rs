@@ -12,6 +12,7 @@
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use gst::prelude::*;
+use gstanomaly::elements::Cut;
 use gstanomaly::elements::adscore::{AnomalyMessage, Transition};
 use gstanomaly::meta::AnomalyMeta;
 use gstanomaly::methods::Level;
@@ -166,6 +167,10 @@ fn report(anomaly: &AnomalyMessage) {
             println!();
         }
         Transition::Leave => println!("{time} anomaly ends"),
+        Transition::End => {
+            let reason = anomaly.reason.map_or("unknown", Cut::name);
+            println!("{time} anomaly ends with the stream: {reason}");
+        }
         Transition::Update | Transition::Level => {}
     }
 }

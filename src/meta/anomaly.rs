@@ -277,9 +277,7 @@ fn lose_places(structure: &mut gst::StructureRef) {
         "a frame was scaled to another shape after adscore: regions and map of its result are dropped"
     );
     structure.set("regions", region_list(&[]));
-    structure.remove_fields(
-        ["map", "map-min", "map-max", "map-x", "map-y", "map-width", "map-height"].into_iter(),
-    );
+    structure.remove_fields(["map", "map-min", "map-max", "map-x", "map-y", "map-width", "map-height"]);
     structure.set(PLACES_LOST, true);
 }
 
