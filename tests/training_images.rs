@@ -246,7 +246,10 @@ fn what_is_excluded_is_not_learned_and_recorded() {
     assert!(notes.iter().any(|note| note.contains("5 images are left out as --exclude says")), "{notes:?}");
     let learned = LearnedImages::read(&bundle, &manifest.files).unwrap().unwrap();
     assert!(
-        learned.images().iter().all(|image| !image.name.starts_with("02") && !image.name.starts_with("003"))
+        learned
+            .images()
+            .iter()
+            .all(|image| !image.name().starts_with("02") && !image.name().starts_with("003"))
     );
 
     let mut unknown = options("excluded", (128, 96));

@@ -253,7 +253,7 @@ fn images_that_a_bundle_knows_are_left_out() {
         assert_eq!(learned.images().len(), 5, "{name}");
         let last = &learned.images()[4];
         assert_eq!(
-            (last.name.as_str(), &last.sha256),
+            (last.name().as_str(), &last.sha256),
             ("000.png", &hash_file(&new.path().join("000.png")).unwrap())
         );
 

@@ -1,6 +1,6 @@
 //! The lists that a bundle keeps beside its graph and its bank.
 
-use super::{FileInfo, MANIFEST, regular};
+use super::{FileInfo, MANIFEST, RESTORE, regular};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub(super) fn read_listed(
     };
     if found != listed.bytes || found > most {
         let expected = listed.bytes.min(most);
-        return Err(Error::file(&file, format!("expected {expected} bytes, found {found}")));
+        return Err(Error::file(&file, format!("expected {expected} bytes, found {found}; {RESTORE}")));
     }
     let content = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
     Ok(Some((file, content)))

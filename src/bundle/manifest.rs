@@ -1,6 +1,6 @@
 //! `bundle.json`.
 
-use super::Calibration;
+use super::{Calibration, RESTORE};
 use crate::frame::InputSpec;
 use crate::network::Precision;
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,16 @@ pub struct FileInfo {
     pub bytes: u64,
 }
 
+/// What is wrong with a manifest that cannot be read, and what to do.
+fn damaged(text: &[u8], error: &serde_json::Error) -> String {
+    let found = match (text.is_empty(), error.classify()) {
+        (true, _) => "the file is empty".into(),
+        (_, serde_json::error::Category::Eof) => format!("it ends too early, as if it were cut off: {error}"),
+        _ => error.to_string(),
+    };
+    format!("not a bundle's manifest: {found}; {RESTORE}")
+}
+
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
@@ -183,16 +193,14 @@ impl Manifest {
         struct Version {
             format: u32,
         }
-        let Version { format } =
-            serde_json::from_slice(text).map_err(|e| format!("not a bundle's manifest: {e}"))?;
+        let Version { format } = serde_json::from_slice(text).map_err(|e| damaged(text, &e))?;
         if format != FORMAT {
             return Err(format!(
                 "format {format} is not known to this version, which reads format {FORMAT}; {}",
                 if format > FORMAT { "use a newer gst-plugin-anomaly" } else { "fit the bundle again" }
             ));
         }
-        let manifest: Self =
-            serde_json::from_slice(text).map_err(|e| format!("not a bundle's manifest: {e}"))?;
+        let manifest: Self = serde_json::from_slice(text).map_err(|e| damaged(text, &e))?;
         manifest.input.check()?;
         manifest.calibration.check()?;
         if let Some(branch) = &manifest.training.branch {

@@ -51,6 +51,9 @@ pub const GRAPH: &str = "features.onnx";
 /// The bank's file name.
 pub const BANK: &str = "bank.safetensors";
 
+/// What to do with a bundle of which a file is damaged or missing.
+const RESTORE: &str = "copy the bundle again as a whole, or learn it anew with 'adtrain fit'";
+
 /// A manifest larger than this is not one.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
@@ -101,7 +104,7 @@ impl Bundle {
             if found.len() != info.bytes {
                 return Err(Error::file(
                     &file,
-                    format!("expected {} bytes, found {}", info.bytes, found.len()),
+                    format!("expected {} bytes, found {}; {RESTORE}", info.bytes, found.len()),
                 ));
             }
         }
@@ -208,16 +211,21 @@ fn check_hash(manifest: &Manifest, path: &Path, name: &str, found: &str) -> Resu
 /// If the folder or the file is missing or not a manifest of a known format.
 pub fn read_manifest(path: &Path) -> Result<Manifest> {
     let file = path.join(MANIFEST);
-    let found = file.metadata().map_err(|e| match path.is_dir() {
-        true if e.kind() == std::io::ErrorKind::NotFound => {
-            Error::file(path, format!("is not a bundle: it has no {MANIFEST}; 'adtrain fit' makes one"))
-        }
-        true => Error::io(&file, e),
-        false if path.exists() => {
+    let missing = |e: std::io::Error| match path.metadata() {
+        Ok(found) if !found.is_dir() => {
             Error::file(path, "is not a bundle: expected a folder that 'adtrain fit' made")
         }
-        false => Error::file(path, "no such folder; expected a bundle that 'adtrain fit' made"),
-    })?;
+        Ok(_) if e.kind() == std::io::ErrorKind::NotFound => {
+            Error::file(path, format!("is not a bundle: it has no {MANIFEST}; 'adtrain fit' makes one"))
+        }
+        Ok(_) => Error::io(&file, e),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Error::file(path, "no such folder; expected a bundle that 'adtrain fit' made")
+        }
+        // It may be there and not be ours to see.
+        Err(e) => Error::io(path, e),
+    };
+    let found = file.metadata().map_err(missing)?;
     let size = regular(&file, found)?.len();
     if size > MAX_MANIFEST_BYTES {
         return Err(Error::file(&file, format!("expected at most {MAX_MANIFEST_BYTES} bytes, found {size}")));
@@ -266,6 +274,7 @@ fn sha256(bytes: &[u8]) -> String {
 /// If it cannot be read.
 pub fn hash_file(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
+    regular(path, path.metadata().map_err(|e| Error::io(path, e))?)?;
     let mut file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
     let mut chunk = vec![0; 1 << 20];
     loop {

@@ -111,7 +111,7 @@ impl<'a> Staging<'a> {
         scores: Option<&TrainingScores>,
     ) -> Result<Manifest> {
         if let Some(images) = images {
-            write(&self.folder.path().join(IMAGES), images.text().as_bytes())?;
+            write(&self.folder.path().join(IMAGES), &images.content())?;
         }
         if let Some(scores) = scores {
             write(&self.folder.path().join(TRAINING_SCORES), &scores.text()?)?;

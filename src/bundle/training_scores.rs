@@ -5,7 +5,7 @@
 //! Lines without a score follow: near-twins, for which one image of the group is scored, and the name of that one.
 
 use super::listed::read_listed;
-use super::{FileInfo, LearnedImages};
+use super::{FileInfo, LearnedImage, LearnedImages};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ impl TrainingScores {
         scores: &[f64],
         twins: impl IntoIterator<Item = (usize, usize)>,
     ) -> Self {
-        let name = |image: usize| learned.images().get(image).map(|image| image.name.clone());
+        let name = |image: usize| learned.images().get(image).map(LearnedImage::name);
         let scored = images.iter().zip(scores);
         let scores = scored.filter_map(|(&image, &score)| Some((name(image)?, score)));
         let scores = scores.map(|(image, score)| TrainingScore { image, score, share: 0.0 }).collect();
@@ -164,11 +164,10 @@ impl TrainingScores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::LearnedImage;
 
     fn learned(names: &[&str]) -> LearnedImages {
         let mut learned = LearnedImages::default();
-        let one = |name: &&str| LearnedImage { sha256: "0".repeat(64), name: (*name).into() };
+        let one = |name: &&str| LearnedImage { sha256: "0".repeat(64), path: (*name).into() };
         learned.extend(&names.iter().map(one).collect::<Vec<_>>());
         learned
     }

@@ -27,8 +27,14 @@ pub fn load() -> Result<&'static Environment> {
     let mut failures = Vec::new();
     for path in candidates() {
         // The bare name is for the system's loader; a path must exist to be worth an attempt.
-        if path.components().count() > 1 && !path.exists() {
-            failures.push(format!("{}: no such file", path.display()));
+        if path.components().count() > 1
+            && let Err(e) = path.metadata()
+        {
+            let problem = match e.kind() {
+                std::io::ErrorKind::NotFound => "no such file".into(),
+                _ => e.to_string(),
+            };
+            failures.push(format!("{}: {problem}", path.display()));
             continue;
         }
         match ort::init_from(&path) {

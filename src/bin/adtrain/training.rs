@@ -132,13 +132,15 @@ impl Found {
         maps: &Maps<'_>,
     ) -> anyhow::Result<()> {
         let learned = LearnedImages::read(bundle, &manifest.files)?.unwrap_or_default();
-        let names = learned.images().iter().enumerate().map(|(at, image)| (image.name.as_str(), at));
-        let numbers: HashMap<&str, usize> = names.collect();
+        let names = learned.images().iter().enumerate().map(|(at, image)| (image.name(), at));
+        let numbers: HashMap<String, usize> = names.collect();
         let card = |odd: &Odd, shown: bool| -> anyhow::Result<TrainingImage> {
             let TrainingScore { image, score, .. } = &self.scores.scores()[odd.at];
-            let map = numbers.get(image.as_str()).and_then(|number| maps.kept.get(number));
+            let number = numbers.get(image.as_str()).copied();
+            let map = number.and_then(|number| maps.kept.get(&number));
+            let path = number.map_or(Path::new(image), |number| &learned.images()[number].path);
             let [input, overlay] = match shown {
-                true => pictures(&data.join(image), manifest, map)?,
+                true => pictures(&data.join(path), manifest, map)?,
                 false => Default::default(),
             };
             Ok(TrainingImage {

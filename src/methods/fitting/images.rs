@@ -69,8 +69,8 @@ impl ImageSet {
             // One picture many times is all that there is to learn from, and what it scores against itself is known to be worth nothing.
             let first = images[0].1.clone();
             let same = |path: PathBuf| {
-                let name = LearnedImage::name_in(&path, &options.data);
-                (path, first.clone().map(|image| LearnedImage { name, ..image }))
+                let named = LearnedImage::path_in(&path, &options.data);
+                (path, first.clone().map(|image| LearnedImage { path: named, ..image }))
             };
             images = paths.into_iter().map(same).collect();
             copies = 0;
