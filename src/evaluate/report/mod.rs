@@ -229,6 +229,13 @@ pub fn write_atomically(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<tempfile::NamedTempFile>) -> io::Result<()>,
 ) -> io::Result<()> {
+    // A device or a pipe takes what it is given; a file in its place would be something else.
+    if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let mut whole = BufWriter::new(tempfile::NamedTempFile::new()?);
+        content(&mut whole)?;
+        let whole = whole.into_inner().map_err(|error| error.into_error())?.reopen()?;
+        return io::copy(&mut &whole, &mut std::fs::OpenOptions::new().write(true).open(path)?).map(drop);
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As any new file, the report may be read by whoever the umask allows; a temporary one would be private.
     let permissions = Permissions::from_mode(0o666);
