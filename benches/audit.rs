@@ -121,6 +121,7 @@ fn fit(scratch: &Path, count: usize) -> PathBuf {
         layers: vec![],
         size: InputSize::Fixed(320, 320),
         fit: Fit::Stretch,
+        range: Default::default(),
         foreground: Foreground::Off,
         set: vec![],
         seed: 0,

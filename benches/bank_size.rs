@@ -127,6 +127,7 @@ fn fit(scratch: &Path) -> PathBuf {
         layers: vec![],
         size: InputSize::Fixed(SIDE, SIDE),
         fit: Fit::Stretch,
+        range: Default::default(),
         foreground: Foreground::Off,
         set: vec![("coreset".into(), "0.001".into())],
         seed: 0,

@@ -114,6 +114,7 @@ fn fit(
         layers,
         size: InputSize::Fixed(SIDE, SIDE),
         fit: Fit::Stretch,
+        range: Default::default(),
         foreground,
         set: vec![],
         seed: 0,

@@ -174,7 +174,14 @@ fn global_retrieval(criterion: &mut Criterion) {
 /// Frames of cameras to the default input.
 fn preprocessing(criterion: &mut Criterion) {
     gst::init().unwrap();
-    let spec = InputSpec { width: 320, height: 320, fit: Fit::Stretch, mean: [127.0; 3], std: [128.0; 3] };
+    let spec = InputSpec {
+        width: 320,
+        height: 320,
+        fit: Fit::Stretch,
+        mean: [127.0; 3],
+        std: [128.0; 3],
+        range: None,
+    };
     let mut input = vec![0.0; spec.len()];
     let mut group = criterion.benchmark_group("preprocessing");
     for (format, width, height) in [

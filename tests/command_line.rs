@@ -6,10 +6,16 @@
 mod bad_input;
 #[path = "command_line/comparison.rs"]
 mod comparison;
+#[path = "command_line/folders.rs"]
+mod folders;
+#[path = "command_line/image_files.rs"]
+mod image_files;
 #[path = "command_line/interruption.rs"]
 mod interruption;
 #[path = "command_line/learning.rs"]
 mod learning;
+#[path = "command_line/outputs.rs"]
+mod outputs;
 #[path = "command_line/prediction.rs"]
 mod prediction;
 #[path = "command_line/training.rs"]
@@ -252,8 +258,11 @@ fn calibrate_moves_the_threshold_and_nothing_else() {
     assert!(text.stdout.contains("of 4 normal images"), "{}", text.stdout);
     shop.fails("calibrate --model b --normal cloth/test/good --strict").says(&["broken.png"]);
     shop.fails("calibrate --model b --normal cloth").says(&["cloth", "no image"]);
-    shop.fails("calibrate --model b --normal cloth/test/good --defects cloth/test")
-        .says(&["cloth/test: ", "there is no image in this folder"]);
+    shop.fails("calibrate --model b --normal cloth/test/good --defects cloth/test").says(&[
+        "cloth/test: ",
+        "no images in this folder",
+        "name the folder",
+    ]);
     shop.fails("calibrate --model b --normal cloth/test/good --defects cloth/test/../test/good")
         .says(&["cannot be normal and defective at once"]);
     shop.refuses("calibrate --model b --normal cloth/test/good --false-alarms 1.5")

@@ -186,6 +186,17 @@ fn what_the_mask_covers_is_not_inspected() {
         );
         assert_eq!(element.property::<String>("ignore-mask"), mask.to_str().unwrap());
     }
+    // Labels of 0 and 1 say the same, and can be seen by nobody.
+    let white = image::open(&mask).unwrap().into_luma16();
+    let labels: image::ImageBuffer<image::Luma<u16>, Vec<u16>> =
+        image::ImageBuffer::from_fn(WIDTH, HEIGHT, |x, y| image::Luma([white.get_pixel(x, y).0[0].min(1)]));
+    let path = product::FOLDER.join("labels.png");
+    labels.save(&path).unwrap();
+    element.set_property("ignore-mask", None::<String>);
+    assert_eq!(states(&line, "x", 9), ["enter9"]);
+    element.set_property("ignore-mask", path.to_str().unwrap());
+    assert_eq!(states(&line, "x", 10), ["leave10"]);
+    assert!(line.messages(&[gst::MessageType::Warning]).is_empty());
     assert!(line.error().is_none());
 }
 

@@ -38,6 +38,7 @@ fn input() -> InputSpec {
         fit: Fit::Stretch,
         mean: scaled([0.485, 0.456, 0.406]),
         std: scaled([0.229, 0.224, 0.225]),
+        range: None,
     }
 }
 

@@ -111,7 +111,8 @@ fn the_final_map() {
 #[test]
 fn the_scorer_mixes_widens_and_sums() {
     let golden = Golden::fixture("hetmm");
-    let input = InputSpec { width: 64, height: 64, fit: Fit::Stretch, mean: [0.0; 3], std: [1.0; 3] };
+    let input =
+        InputSpec { width: 64, height: 64, fit: Fit::Stretch, mean: [0.0; 3], std: [1.0; 3], range: None };
     let shapes = [(16, 4, "l1"), (8, 8, "l2")];
     let layers = shapes.map(|(_, stride, _)| Layer { stride, channels: 1 }).to_vec();
     let params = Params { weights: vec![1.0, 0.5], alpha: 0.3, ..Params::new(1, layers) };

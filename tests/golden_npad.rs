@@ -174,7 +174,8 @@ fn maps_of_every_window() {
 
 /// The method on the golden distributions, with a window for map A.
 fn npad(golden: &Golden, window: usize) -> (Arc<Npad>, InputSpec) {
-    let input = InputSpec { width: 32, height: 32, fit: Fit::Stretch, mean: [0.0; 3], std: [1.0; 3] };
+    let input =
+        InputSpec { width: 32, height: 32, fit: Fit::Stretch, mean: [0.0; 3], std: [1.0; 3], range: None };
     // There are 12 centroids of 24 images there, and k is 5 of 64 positions.
     let top = 5.0 / 64.0;
     let params =

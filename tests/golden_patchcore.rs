@@ -33,7 +33,7 @@ const DIMENSION: usize = 32;
 const ROWS: usize = 50;
 
 fn input() -> InputSpec {
-    InputSpec { width: 224, height: 224, fit: Fit::Centre(256), mean: [0.0; 3], std: [1.0; 3] }
+    InputSpec { width: 224, height: 224, fit: Fit::Centre(256), mean: [0.0; 3], std: [1.0; 3], range: None }
 }
 
 fn params() -> Params {

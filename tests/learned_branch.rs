@@ -76,8 +76,14 @@ fn the_exported_graph_computes_what_was_learned() {
 
     let rgb: Vec<u8> = numbers(9, 3 * SIDE * SIDE).iter().map(|v| (255.0 * v) as u8).collect();
     let picture = Picture::from_rgb(side, side, &rgb).unwrap();
-    let input =
-        InputSpec { width: side, height: side, fit: Default::default(), mean: [127.0; 3], std: [64.0; 3] };
+    let input = InputSpec {
+        width: side,
+        height: side,
+        fit: Default::default(),
+        mean: [127.0; 3],
+        std: [64.0; 3],
+        range: None,
+    };
     let mut preprocessor = Preprocessor::new(picture.info(), &input, None).unwrap();
     let mut raw = vec![0.0; input.len()];
     preprocessor.run(&picture.frame().unwrap(), &mut raw).unwrap();

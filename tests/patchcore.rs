@@ -50,6 +50,7 @@ fn options(name: &str, data: PathBuf, set: &[(&str, &str)]) -> FitOptions {
         layers: Vec::new(),
         size: InputSize::Fixed(96, 64),
         fit: Fit::Stretch,
+        range: Default::default(),
         foreground: Foreground::Auto,
         set: set.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
         seed: 0,

@@ -1,15 +1,21 @@
 //! Image files as video frames, so that they take the same way into the network as a camera's frames.
 
+use super::file::{Traits, read_image};
 use crate::error::{Error, Result};
-use image::{ImageFormat, ImageReader};
-use std::io::Cursor;
+use gst_video::VideoFormat;
+use image::DynamicImage;
 use std::path::Path;
 
-/// An image in memory: 8-bit RGB, rows packed by GStreamer's rules.
+/// Grey of 16 bits in the machine's byte order.
+const GREY16: VideoFormat =
+    if cfg!(target_endian = "little") { VideoFormat::Gray16Le } else { VideoFormat::Gray16Be };
+
+/// An image in memory, rows packed by GStreamer's rules: 8-bit RGB, or 16 bits a channel where its file has them.
 #[derive(Debug)]
 pub struct Picture {
     buffer: gst::Buffer,
     info: gst_video::VideoInfo,
+    traits: Traits,
 }
 
 impl Picture {
@@ -25,14 +31,28 @@ impl Picture {
     /// # Errors
     /// If a side is 0, or so large that GStreamer cannot describe the frame, or if GStreamer does not start.
     pub fn from_rgb(width: u32, height: u32, rgb: &[u8]) -> Result<Self> {
+        Self::packed(VideoFormat::Rgb, (width, height), 3, rgb)
+    }
+
+    /// Copies grey values of 16 bits, a row behind the other.
+    fn from_grey16(width: u32, height: u32, grey: &[u16]) -> Result<Self> {
+        Self::packed(GREY16, (width, height), 2, bytemuck::cast_slice(grey))
+    }
+
+    /// Copies red, green, blue and alpha of 16 bits, which GStreamer has the other way round.
+    fn from_rgba16(width: u32, height: u32, rgba: &[u16]) -> Result<Self> {
+        let argb: Vec<u16> = rgba.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, a]| [a, r, g, b]).collect();
+        Self::packed(VideoFormat::Argb64, (width, height), 8, bytemuck::cast_slice(&argb))
+    }
+
+    /// Copies pixels of so many bytes, rows without padding.
+    fn packed(format: VideoFormat, (width, height): (u32, u32), bytes: usize, pixels: &[u8]) -> Result<Self> {
         let describe = |e: &dyn std::fmt::Display| Error::Frame(format!("an image of {width}x{height}: {e}"));
         gst::init().map_err(|e| describe(&e))?;
-        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height)
-            .build()
-            .map_err(|e| describe(&e))?;
-        let row = width as usize * 3;
-        if width == 0 || height == 0 || rgb.len() != row * height as usize {
-            return Err(describe(&format!("{} bytes of RGB do not fit", rgb.len())));
+        let info = gst_video::VideoInfo::builder(format, width, height).build().map_err(|e| describe(&e))?;
+        let row = width as usize * bytes;
+        if width == 0 || height == 0 || pixels.len() != row * height as usize {
+            return Err(describe(&format!("{} bytes of {format} do not fit", pixels.len())));
         }
         let mut buffer = gst::Buffer::with_size(info.size()).map_err(|e| describe(&e))?;
         {
@@ -41,11 +61,36 @@ impl Picture {
                 .map_err(|e| describe(&e))?;
             let stride = info.stride()[0] as usize;
             let plane = frame.plane_data_mut(0).map_err(|e| describe(&e))?;
-            for (to, from) in plane.chunks_mut(stride).zip(rgb.chunks_exact(row)) {
+            for (to, from) in plane.chunks_mut(stride).zip(pixels.chunks_exact(row)) {
                 to[..row].copy_from_slice(from);
             }
         }
-        Ok(Self { buffer, info })
+        Ok(Self { buffer, info, traits: Traits::default() })
+    }
+
+    /// What its file has that not everybody who made it knows of.
+    pub fn traits(&self) -> Traits {
+        self.traits
+    }
+
+    /// Hands every value of a picture of 16 bits a channel to `look`, alpha apart; none of another picture.
+    ///
+    /// # Errors
+    /// If the buffer cannot be mapped.
+    pub(crate) fn each_deep_value(&self, mut look: impl FnMut(u16)) -> Result<()> {
+        let (pixel, first) = match self.info.format() {
+            GREY16 => (1, 0),
+            VideoFormat::Argb64 => (4, 1),
+            _ => return Ok(()),
+        };
+        let frame = self.frame()?;
+        let plane = frame.plane_data(0).map_err(|e| Error::Frame(e.to_string()))?;
+        let row = self.info.width() as usize * pixel * 2;
+        for line in plane.chunks(self.info.stride()[0] as usize) {
+            let values = line[..row].as_chunks::<2>().0.chunks_exact(pixel);
+            values.flat_map(|values| &values[first..]).for_each(|&value| look(u16::from_ne_bytes(value)));
+        }
+        Ok(())
     }
 
     /// The video format that it has.
@@ -63,41 +108,31 @@ impl Picture {
     }
 }
 
-/// Reads an image file; grey and 16-bit images become 8-bit RGB, an orientation tag is not applied.
+/// Reads an image file as it is to be looked at: turned as its orientation tag says. Eight bits a channel become RGB, 16 bits stay 16 bits,
+/// as a camera's frames do.
 ///
 /// # Errors
-/// If the file cannot be read or is not an image; the message names it.
+/// If the file cannot be read, is not an image, or is larger than [`max_pixels`](super::max_pixels); the message names it.
 pub fn load_picture(path: &Path) -> Result<Picture> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let unreadable = |e: &dyn std::fmt::Display| Error::file(path, format!("not a readable image: {e}"));
-    let reader =
-        ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|e| Error::io(path, e))?;
-    // The decoder makes what is missing grey, which would be taken for a defect, or for what is normal.
-    if reader.format() == Some(ImageFormat::Jpeg) && is_cut_off(&bytes) {
-        return Err(unreadable(&"it has no mark of its end, as if the file were cut off"));
-    }
-    let rgb = reader.decode().map_err(|e| unreadable(&e))?.into_rgb8();
-    Picture::from_rgb(rgb.width(), rgb.height(), rgb.as_raw()).map_err(|e| Error::file(path, e.to_string()))
-}
-
-/// Whether a JPEG image has no mark of its end. Its segments, each with its length, lead to the coded pixels, in which that mark
-/// does not occur otherwise; a thumbnail among the segments has one of its own. Whoever leaves the mark out cannot be told from a file that
-/// was cut off, and damage in the middle is not seen.
-fn is_cut_off(jpeg: &[u8]) -> bool {
-    let mut rest = jpeg.get(2..).unwrap_or_default();
-    loop {
-        rest = match *rest {
-            [0xff, 0xda, ..] => return !rest.windows(2).rev().any(|pair| pair == [0xff, 0xd9]),
-            [0xff, 0xff, ..] => &rest[1..],
-            [0xff, _, high, low, ..] => {
-                let length = usize::from(u16::from_be_bytes([high, low]));
-                rest.get(2 + length..).unwrap_or_default()
-            }
-            [] | [0xff] | [0xff, _] | [0xff, _, _] => return true,
-            // Between segments decoders pass over what is none.
-            [_, ..] => &rest[1..],
-        };
-    }
+    let (image, traits) = read_image(path)?;
+    let (width, height) = (image.width(), image.height());
+    let picture = match image {
+        DynamicImage::ImageLuma16(_) | DynamicImage::ImageLumaA16(_) => {
+            Picture::from_grey16(width, height, image.into_luma16().as_raw())
+        }
+        DynamicImage::ImageRgb16(_) | DynamicImage::ImageRgba16(_) => {
+            Picture::from_rgba16(width, height, image.into_rgba16().as_raw())
+        }
+        DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => {
+            return Err(Error::file(
+                path,
+                "its pixels are floating-point numbers, which have no black and white; save it with 8 or 16 bits a channel",
+            ));
+        }
+        image => Picture::from_rgb(width, height, image.into_rgb8().as_raw()),
+    };
+    let picture = picture.map_err(|e| Error::file(path, e.to_string()))?;
+    Ok(Picture { traits, ..picture })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Colours are converted to 16 bits a channel first and the frame is scaled then. With 8 bits GstVideoConverter makes Y'CbCr
 //! two to four levels too dark, and scales with coefficients of so few bits that brightness depends on the frame's size.
 
-use super::{Fit, Geometry, Rect};
+use super::{Fit, Geometry, Rect, ValueRange};
 use crate::error::{Error, Result};
 use gst_video::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
@@ -24,6 +24,14 @@ pub struct InputSpec {
     /// Divided by, per channel.
     #[serde(serialize_with = "as_short_as_possible")]
     pub std: [f32; 3],
+    /// What is black and white in frames and files of 16 bits a channel; none: all of their values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<ValueRange>,
+}
+
+/// Whether the values of a format have 16 bits whose meaning the format leaves open, so that they may come from a camera that has fewer.
+pub(super) fn is_deep(info: &gst_video::VideoInfo) -> bool {
+    (info.is_gray() || info.is_rgb()) && info.comp_depth(0) == 16
 }
 
 /// 123.675 as 123.675 and not, by way of f64, as 123.67500305175781, in a file as in a value.
@@ -150,8 +158,10 @@ impl Preprocessor {
             Some(colours) if !unchanged => Some(Converter::scaling(&colours.info, &geometry, threads)?),
             _ => None,
         };
-        let scale = spec.std.map(|std| 1.0 / (LEVEL * std));
-        let offset = std::array::from_fn(|c| -spec.mean[c] / spec.std[c]);
+        let range = spec.range.filter(|_| is_deep(info)).unwrap_or(ValueRange::FULL);
+        let (gain, black) = range.gain_and_black();
+        let scale = spec.std.map(|std| gain / (LEVEL * std));
+        let offset = std::array::from_fn(|c| -(spec.mean[c] + black * gain / LEVEL) / spec.std[c]);
         Ok(Self { geometry, scaler, colours, scale, offset })
     }
 
@@ -303,7 +313,14 @@ mod tests {
     /// The input's values for a frame of one colour, on the scale of 0 to 255.
     fn seen(format: gst_video::VideoFormat, (width, height): (u32, u32), planes: [u8; 3]) -> Vec<f32> {
         gst::init().unwrap();
-        let spec = InputSpec { width: 64, height: 64, fit: Fit::Stretch, mean: [0.0; 3], std: [1.0; 3] };
+        let spec = InputSpec {
+            width: 64,
+            height: 64,
+            fit: Fit::Stretch,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            range: None,
+        };
         let info = gst_video::VideoInfo::builder(format, width, height).build().unwrap();
         let buffer = gst::Buffer::with_size(info.size()).unwrap();
         let mut frame = gst_video::VideoFrame::from_buffer_writable(buffer, &info).unwrap();
@@ -340,7 +357,14 @@ mod tests {
     #[test]
     fn threads_make_no_difference() {
         gst::init().unwrap();
-        let spec = InputSpec { width: 64, height: 96, fit: Fit::Stretch, mean: [0.0; 3], std: [1.0; 3] };
+        let spec = InputSpec {
+            width: 64,
+            height: 96,
+            fit: Fit::Stretch,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            range: None,
+        };
         for format in
             [gst_video::VideoFormat::Nv12, gst_video::VideoFormat::Yuy2, gst_video::VideoFormat::Rgb]
         {
@@ -367,7 +391,14 @@ mod tests {
     fn pixels_taken_as_they_are_equal_converted_ones() {
         gst::init().unwrap();
         let rgb: Vec<u8> = (0..32 * 32 * 3).map(|i| (i * 7 % 256) as u8).collect();
-        let spec = InputSpec { width: 32, height: 32, fit: Fit::Stretch, mean: [127.0; 3], std: [128.0; 3] };
+        let spec = InputSpec {
+            width: 32,
+            height: 32,
+            fit: Fit::Stretch,
+            mean: [127.0; 3],
+            std: [128.0; 3],
+            range: None,
+        };
         let picture = crate::frame::Picture::from_rgb(32, 32, &rgb).unwrap();
         let mut direct = Preprocessor::new(picture.info(), &spec, None).unwrap();
         assert!(direct.colours.is_none() && direct.scaler.is_none());

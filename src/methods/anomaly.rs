@@ -3,10 +3,11 @@
 use super::{Level, Retrieval, Score};
 use crate::bundle::{Bundle, Calibration, ScoreRange};
 use crate::error::{Error, Result};
-use crate::frame::{Fit, Geometry, InputSpec, Picture, Preprocessor, Rect};
+use crate::frame::{Fit, Geometry, InputSpec, Mask, Picture, Preprocessor, Rect};
 use crate::kernels::components::Components;
 use crate::kernels::finite::all_finite;
 use crate::pool::Pooled;
+use image::DynamicImage;
 use std::sync::Arc;
 
 /// A connected part of the map above its threshold.
@@ -95,12 +96,22 @@ impl IgnoreMask {
     /// If the file cannot be read, or it would leave nothing to inspect.
     pub fn load(path: &std::path::Path) -> Result<Self> {
         let mask = Self { picture: crate::frame::load_picture(path)? };
-        let size = (mask.picture.info().width(), mask.picture.info().height());
-        let whole = Geometry::new(size, (64, 64), Fit::Stretch, None)?;
-        if mask.weights(&whole)?.iter().all(|&weight| weight == 0.0) {
-            return Err(Error::file(path, "the mask is all black: nothing would be inspected"));
+        if mask.shows_something()? {
+            return Ok(mask);
         }
-        Ok(mask)
+        // Of labels such as 0 and 1, or of opacity, nothing can be seen.
+        let labels = DynamicImage::from(Mask::read(path)?.to_image()).into_rgb8();
+        let mask = Self { picture: Picture::from_rgb(labels.width(), labels.height(), labels.as_raw())? };
+        match mask.shows_something()? {
+            true => Ok(mask),
+            false => Err(Error::file(path, "the mask is all black: nothing would be inspected")),
+        }
+    }
+
+    fn shows_something(&self) -> Result<bool> {
+        let size = (self.picture.info().width(), self.picture.info().height());
+        let whole = Geometry::new(size, (64, 64), Fit::Stretch, None)?;
+        Ok(self.weights(&whole)?.iter().any(|&weight| weight > 0.0))
     }
 
     /// Weight 1 or 0 of every pixel of the input that `geometry` describes.
@@ -111,6 +122,7 @@ impl IgnoreMask {
             fit: Fit::Stretch,
             mean: [0.0; 3],
             std: [255.0; 3],
+            range: None,
         };
         // The mask covers the frame at its own resolution: the inspected part is found in it by proportion.
         let scale =

@@ -1,8 +1,10 @@
 //! What fitting any method needs: its options, the images and room for their features.
 
+mod depth;
 mod distinct;
 mod exclude;
 mod images;
+mod mixture;
 mod precision;
 mod room;
 mod settings;
@@ -10,6 +12,7 @@ mod size;
 mod spool;
 mod twins;
 
+pub(crate) use depth::value_range;
 pub use distinct::unknown;
 pub use exclude::excluded;
 pub use images::ImageSet;
@@ -23,7 +26,7 @@ pub use twins::Twins;
 use super::{cpr, hetmm, patchcore};
 use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Exclusive, Manifest, Training};
 use crate::error::{Error, Result};
-use crate::frame::{Fit, InputSpec};
+use crate::frame::{Fit, InputSpec, ValueRange};
 use crate::methods::cpr::train::Learning;
 use crate::network::backbone::{Backbone, CardInput};
 use crate::network::{Device, Precision};
@@ -82,6 +85,18 @@ pub enum InputSize {
     Auto,
 }
 
+/// What is black and white in images of 16 bits a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PixelRange {
+    /// The values of as many bits as the training images use.
+    #[default]
+    Auto,
+    /// All values.
+    Full,
+    /// These values.
+    Fixed(ValueRange),
+}
+
 /// What to learn from, and how.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
@@ -104,13 +119,16 @@ pub struct FitOptions {
     pub size: InputSize,
     /// How images of another shape are brought to that size.
     pub fit: Fit,
+    /// What is black and white in images of 16 bits a channel.
+    pub range: PixelRange,
     /// Foreground estimation.
     pub foreground: Foreground,
     /// Parameters of the method by name, over its defaults.
     pub set: Vec<(String, String)>,
     /// Seed of everything random.
     pub seed: u64,
-    /// An unreadable image fails the fit instead of being left out.
+    /// An unreadable image fails the fit instead of being left out, and so do files that would not be used and images of quite different
+    /// sizes.
     pub strict: bool,
     /// Where the network runs.
     pub device: Device,
@@ -156,12 +174,19 @@ impl FitOptions {
             ("foreground", json!(self.foreground)),
             ("layers", layers),
         ];
+        let range = match self.range {
+            PixelRange::Auto => None,
+            PixelRange::Full => Some(json!("full")),
+            PixelRange::Fixed(range) => Some(json!(range)),
+        };
+        let range = range.map(|range| ("range".into(), range));
         let precision = (!self.precision.is_f32()).then(|| ("precision".into(), json!(self.precision)));
         let exclude = (!self.exclude.is_empty()).then(|| ("exclude".into(), json!(self.exclude)));
         let set = self.set.iter().map(|(name, text)| (name.clone(), plain(text)));
         let learning = self.learning.iter().flat_map(Learning::settings);
         own.map(|(name, value)| (name.into(), value))
             .into_iter()
+            .chain(range)
             .chain(precision)
             .chain(exclude)
             .chain(set)
@@ -244,7 +269,8 @@ pub struct Fitted<'a> {
 pub struct UpdateOptions {
     /// A folder of good images.
     pub add: PathBuf,
-    /// An unreadable image fails the update instead of being left out.
+    /// An unreadable image fails the update instead of being left out, and so do files that would not be used and images of quite different
+    /// sizes.
     pub strict: bool,
     /// Where the network runs.
     pub device: Device,

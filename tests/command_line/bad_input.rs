@@ -19,7 +19,7 @@ fn folders_without_images() {
     fit_fails(&shop, "--data empty", &["empty", "no images"]);
     fit_fails(&shop, "--data text", &["text", "no images", "png"]);
     fit_fails(&shop, "--data text/readme.txt", &["readme.txt", "expected a folder"]);
-    fit_fails(&shop, "--data category", &["category/train/good"]);
+    fit_fails(&shop, "--data category", &["category/train: ", "train/good", "1 folder without images"]);
 }
 
 #[test]

@@ -288,6 +288,7 @@ mod fitting {
             layers: Vec::new(),
             size: InputSize::Fixed(size.0, size.1),
             fit: Fit::Stretch,
+            range: Default::default(),
             foreground: Foreground::Auto,
             set: Vec::new(),
             seed: 0,

@@ -36,7 +36,8 @@ impl Peak {
     /// If the frame cannot be converted, or a file cannot be written.
     pub fn save(&self, folder: &Path, event: usize) -> anyhow::Result<()> {
         let Some((plain, marked)) = names(event) else { return Ok(()) };
-        let mut image = overlay::to_rgb(&self.frame.info, &self.frame.frame()?)?;
+        let range = self.anomaly.bundle.manifest().input.range;
+        let mut image = overlay::to_rgb(&self.frame.info, &self.frame.frame()?, range)?;
         write(&folder.join(plain), &image)?;
         overlay::draw(&mut image, &self.anomaly)?;
         outline(&mut image, &self.anomaly);

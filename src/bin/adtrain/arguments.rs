@@ -7,7 +7,7 @@ use clap::builder::PossibleValue;
 use gstanomaly::bundle::{Bundle, Manifest, open_shared};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::frame::Fit;
-use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, Progress};
+use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, PixelRange, Progress};
 use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
 use gstanomaly::network::Precision;
 use std::path::{Path, PathBuf};
@@ -196,6 +196,26 @@ pub fn input_size(text: &str) -> Result<InputSize, String> {
     }
     Ok(InputSize::Fixed(width, height))
 }
+
+/// Reads `BLACK-WHITE`, `auto` or `full`.
+pub fn pixel_range(text: &str) -> Result<PixelRange, String> {
+    match text {
+        "auto" => Ok(PixelRange::Auto),
+        "full" => Ok(PixelRange::Full),
+        range => range.parse().map(PixelRange::Fixed),
+    }
+}
+
+/// Pixels of an image at most.
+pub fn pixels(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(pixels @ 1..=MOST_PIXELS) => Ok(pixels),
+        _ => Err(format!("expected a number of pixels, 1 to {MOST_PIXELS}")),
+    }
+}
+
+/// Images of more pixels than this would not fit in any memory.
+const MOST_PIXELS: u64 = 1 << 40;
 
 /// Reads a factor of contrast.
 pub fn contrast(text: &str) -> Result<f32, String> {

@@ -131,6 +131,7 @@ fn check(backbone: &Backbone) -> anyhow::Result<()> {
     backbone.layers::<2>(&[])?;
     backbone.layers_up_to(&backbone.card.learned_layers, Params::MOST_SCALES)?;
     let input = InputSpec {
+        range: None,
         width: SIDE,
         height: SIDE,
         fit: Fit::Stretch,

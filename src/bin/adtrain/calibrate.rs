@@ -6,10 +6,10 @@ use crate::interrupt;
 use crate::levels;
 use gstanomaly::bundle::{Bundle, Calibration, Exclusive, FalseAlarms, LearnedImages, save_manifest};
 use gstanomaly::cascade::Cascade;
-use gstanomaly::dataset::list_images;
+use gstanomaly::dataset::folder_images;
 use gstanomaly::evaluate::LevelCounts;
 use gstanomaly::evaluate::calibration::{self, FALSE_ALARMS, FEW, Scores};
-use gstanomaly::frame::load_picture;
+use gstanomaly::frame::{TraitCounts, load_picture};
 use gstanomaly::methods::fitting::{Progress, unknown};
 use gstanomaly::methods::{Anomaly, Level};
 use serde_json::json;
@@ -35,7 +35,7 @@ pub struct Arguments {
     /// that is more]
     #[arg(long, value_parser = share, value_name = "SHARE")]
     warn: Option<f64>,
-    /// Fail if an image cannot be read, instead of leaving it out
+    /// Fail if an image cannot be read, instead of leaving it out, or if a file would not be used
     #[arg(long)]
     strict: bool,
     /// Print the result as JSON
@@ -83,7 +83,8 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let alone = Exclusive::lock(&arguments.model)?;
     let mut cascade = arguments.hardware.open(alone.place())?;
     let mut scores = Scores::default();
-    let normal = unlearned(cascade.bundle(), &arguments.normal, console)?;
+    let normal = folder_images(&arguments.normal)?.settle(arguments.strict, |text| console.note(text))?;
+    let normal = unlearned(cascade.bundle(), &arguments.normal, normal, console)?;
     each(&mut cascade, &arguments.normal, &normal, arguments.strict, console, |anomaly| {
         scores.normal.push(anomaly.score);
         scores
@@ -103,7 +104,8 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
             "{}: its images cannot be normal and defective at once",
             folder.display()
         );
-        each(&mut cascade, folder, &list_images(folder)?, arguments.strict, console, |anomaly| {
+        let images = folder_images(folder)?.settle(arguments.strict, |text| console.note(text))?;
+        each(&mut cascade, folder, &images, arguments.strict, console, |anomaly| {
             scores.defective.push(anomaly.score)
         })?;
     }
@@ -124,8 +126,12 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
 
 /// The images of a folder that the bundle has not learned from. What it knows it finds without any distance, as it will find no part
 /// that is yet to come.
-fn unlearned(bundle: &Bundle, folder: &Path, console: &mut Console) -> anyhow::Result<Vec<PathBuf>> {
-    let images = list_images(folder)?;
+fn unlearned(
+    bundle: &Bundle,
+    folder: &Path,
+    images: Vec<PathBuf>,
+    console: &mut Console,
+) -> anyhow::Result<Vec<PathBuf>> {
     let Some(learned) = LearnedImages::read(bundle.path(), &bundle.manifest().files)? else {
         console
             .note("this bundle does not say which images it has learned from: such ones lower the threshold");
@@ -157,17 +163,14 @@ fn each(
     console: &mut Console,
     mut use_result: impl FnMut(&Anomaly),
 ) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        !images.is_empty(),
-        "{}: there is no image in this folder; those in folders within it are not looked for",
-        folder.display()
-    );
     console.stage(&folder.display().to_string(), images.len());
     let mut judged = 0;
+    let mut traits = TraitCounts::default();
     for path in images {
         interrupt::check()?;
         match load_picture(path) {
             Ok(picture) => {
+                traits.add(path, picture.traits());
                 use_result(&cascade.inspect_picture(&picture)?.0);
                 judged += 1;
             }
@@ -176,6 +179,7 @@ fn each(
         }
         console.advance();
     }
+    traits.notes().iter().for_each(|note| console.note(note));
     anyhow::ensure!(judged > 0, "{}: no image in this folder can be read", folder.display());
     Ok(())
 }

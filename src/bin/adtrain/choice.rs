@@ -158,6 +158,7 @@ impl HeldOut {
         let mut good = Vec::new();
         let mut defective = Probe::ALL.map(|_| Vec::new());
         let mut pixels = PixelSamples::default();
+        let range = cascade.bundle().manifest().input.range;
         let mut score = |image: &RgbImage, mask: Option<&Array2<bool>>| -> anyhow::Result<f32> {
             let picture = Picture::from_rgb(image.width(), image.height(), image.as_raw())?;
             let anomaly = cascade.inspect_picture(&picture)?.0;
@@ -169,7 +170,7 @@ impl HeldOut {
             crate::interrupt::check()?;
             // Fitting says what cannot be read.
             let Ok(picture) = load_picture(path) else { continue };
-            let image = overlay::to_rgb(picture.info(), &picture.frame()?)?;
+            let image = overlay::to_rgb(picture.info(), &picture.frame()?, range)?;
             good.push(score(&image, None)?);
             for (kind, (probe, scores)) in Probe::ALL.into_iter().zip(&mut defective).enumerate() {
                 // The same defects for every candidate.

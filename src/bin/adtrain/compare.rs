@@ -10,15 +10,16 @@ use crate::common::interrupt;
 use crate::console::{self, Console};
 use crate::eval::judge::{self, Options};
 use crate::eval::{Evaluation, measure};
+use crate::files;
 use crate::{date, learning};
 use anyhow::{Context, bail};
 use entry::{Entries, Entry};
 use gstanomaly::bundle::{BANK, Manifest};
-use gstanomaly::dataset::{GOOD, TestImage, test_images, training_images};
+use gstanomaly::dataset::{TestImage, expect_good_and_defective, test_images, training_images};
 use gstanomaly::evaluate::calibration::FEW;
 use gstanomaly::evaluate::{ComparedMethod, Comparison, MethodFigures, PixelFigures};
 use gstanomaly::methods::cpr::train::Resume;
-use gstanomaly::methods::fitting::{FitOptions, InputSize, Progress};
+use gstanomaly::methods::fitting::{FitOptions, InputSize, PixelRange, Progress};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -57,6 +58,10 @@ pub struct Arguments {
     /// With --fit crop: scale the shorter side to this many pixels, then cut the input from the middle
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65536), value_name = "PIXELS")]
     resize: Option<u32>,
+    /// What is black and white in images of 16 bits a channel, such as 0-4095 of a camera of 12 bits; auto: the values of as many
+    /// bits as the images use; full: all values
+    #[arg(long, default_value = "auto", value_parser = arguments::pixel_range, value_name = "BLACK-WHITE|auto|full")]
+    range: PixelRange,
     /// For cpr: weight what belongs to the object higher than the ground it lies on
     #[arg(long, value_enum, default_value = "auto")]
     foreground: ForegroundArgument,
@@ -69,7 +74,8 @@ pub struct Arguments {
     /// Take bundles of these settings that are in FOLDER already as they are, and go on with interrupted trainings
     #[arg(long)]
     resume: bool,
-    /// Fail a method if an image cannot be read or a defective one has no mask, instead of leaving it out
+    /// Fail a method if an image cannot be read or a defective one has no mask, instead of leaving it out, if a file would not be used, or
+    /// if images to learn from have quite different sizes
     #[arg(long)]
     strict: bool,
     /// Print the result as JSON
@@ -115,7 +121,7 @@ struct Row<'a> {
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     check(arguments)?;
     let tests = tests(&arguments.data)?;
-    let learned = training_images(&arguments.data)?.len();
+    let learned = training_images(&arguments.data)?.images.len();
     arguments.hardware.prepare()?;
     let out = &arguments.out;
     // A slip of the finger is not to come to light after an hour.
@@ -125,6 +131,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         checked.with_context(|| entry.text.clone())?;
     }
     std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    files::expect_writable(&out.join(JSON))?;
     // What they say would no longer be true of the bundles.
     for name in [JSON, MARKDOWN, PAGE] {
         remove(&out.join(name))?;
@@ -156,13 +163,14 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     console.finish();
     let json = to_json(arguments, &comparison, &rows);
     let table = table::markdown(&comparison);
-    write(&out.join(JSON), &format!("{json:#}\n"))?;
-    write(&out.join(MARKDOWN), &format!("{table}\n"))?;
-    comparison.write(out.join(PAGE))?;
+    // The figures first: a file that cannot be written is not to take them along.
     match arguments.json {
         true => console::print(&format!("{json:#}"))?,
         false => console::print(&format!("{table}\n\n{}", out.join(PAGE).display()))?,
     }
+    files::write(&out.join(JSON), format!("{json:#}\n").as_bytes())?;
+    files::write(&out.join(MARKDOWN), format!("{table}\n").as_bytes())?;
+    comparison.write(out.join(PAGE))?;
     let failed: Vec<&str> =
         rows.iter().filter(|row| row.outcome.is_err()).map(|row| row.entry.text.as_str()).collect();
     anyhow::ensure!(
@@ -194,20 +202,14 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The test images; said before the work if they would not do.
 fn tests(data: &Path) -> anyhow::Result<Vec<TestImage>> {
-    let tests = test_images(data)?;
-    for (defective, missing) in [(false, "good image in test/good"), (true, "defective image in test/DEFECT")]
-    {
-        anyhow::ensure!(
-            tests.iter().any(|test| test.is_defective() == defective),
-            "{}: there is no {missing}, without which methods cannot be compared",
-            data.display()
-        );
-    }
+    // What is not used of them is said when they are judged.
+    let tests = test_images(data)?.images;
+    expect_good_and_defective(&tests, data)?;
     Ok(tests)
 }
 
 fn facts(tests: &[TestImage], learned: usize, seed: u64) -> Vec<String> {
-    let good = tests.iter().filter(|test| test.label == GOOD).count();
+    let good = tests.iter().filter(|test| !test.is_defective()).count();
     vec![
         match learned {
             1 => "1 good image to learn from".into(),
@@ -291,6 +293,7 @@ fn options(arguments: &Arguments, entry: &Entry, bundle: &Path) -> anyhow::Resul
         layers: entry.layers.clone(),
         size: entry.size.unwrap_or(arguments.size),
         fit: arguments::fit_of(arguments.fit, arguments.resize)?,
+        range: arguments.range,
         foreground: foreground.into(),
         set,
         seed: arguments.seed,
@@ -384,10 +387,4 @@ fn remove(file: &Path) -> anyhow::Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).context(file.display().to_string()),
         _ => Ok(()),
     }
-}
-
-/// Writes a file in one step.
-fn write(file: &Path, text: &str) -> anyhow::Result<()> {
-    gstanomaly::evaluate::write_atomically(file, |to| std::io::Write::write_all(to, text.as_bytes()))
-        .context(file.display().to_string())
 }

@@ -6,6 +6,7 @@ use crate::interrupt;
 use gstanomaly::methods::fitting::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Time between two lines of a stage.
@@ -125,13 +126,57 @@ pub fn images(count: usize) -> String {
     }
 }
 
+/// Results cannot be told.
+#[derive(Debug, thiserror::Error)]
+#[error("the result cannot be written to standard output: {0}")]
+struct Untold(std::io::Error);
+
 /// Prints lines of the result to standard output.
 pub fn print(lines: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout().lock(), "{lines}")?)
+    Ok(writeln!(std::io::stdout().lock(), "{lines}").map_err(Untold)?)
+}
+
+/// Whether it was standard output that failed, so that there is no use in going on.
+pub fn is_output(error: &anyhow::Error) -> bool {
+    error.is::<Untold>()
 }
 
 /// Whether nobody reads standard output any longer.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<std::io::Error>();
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<Untold>().is_some_and(|Untold(error)| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A path as one word of one line: what would be taken for the end of a column, of a line or for a command to a terminal is escaped as in
+/// C, and so are backslashes and bytes that are no text.
+pub fn one_line(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\\' => text.push_str(r"\\"),
+                '\t' => text.push_str(r"\t"),
+                '\n' => text.push_str(r"\n"),
+                '\r' => text.push_str(r"\r"),
+                other if other.is_control() => text.extend(other.escape_unicode()),
+                other => text.push(other),
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!(r"\x{byte:02x}")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_path_is_one_word_of_one_line() {
+        let escaped = |path: &[u8]| one_line(Path::new(OsStr::from_bytes(path)));
+        assert_eq!(escaped("März/a b.png".as_bytes()), "März/a b.png");
+        assert_eq!(escaped(b"a\tb\nc\rd\\e.png"), r"a\tb\nc\rd\\e.png");
+        assert_eq!(escaped(b"\x1b[31m\xff.png"), r"\u{1b}[31m\xff.png");
+    }
 }

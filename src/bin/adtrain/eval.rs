@@ -7,6 +7,7 @@ mod table;
 
 use crate::arguments::{self, Hardware};
 use crate::console::{self, Console};
+use crate::files;
 use anyhow::Context;
 use gstanomaly::cascade::Cascade;
 use gstanomaly::evaluate::{
@@ -35,7 +36,7 @@ pub struct Arguments {
     /// Measure again without the foreground and without the coarser scales, to see what they are worth
     #[arg(long)]
     ablate: bool,
-    /// Fail if an image cannot be read or a defective one has no mask, instead of leaving it out
+    /// Fail if an image cannot be read or a defective one has no mask, instead of leaving it out, or if a file would not be used
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
@@ -47,7 +48,7 @@ Examples:
   adtrain eval --model bottle.bundle --data bottle
   adtrain eval --model bottle.bundle --data bottle --json result.json --report report.html
 
-A mask has the size of its image; what is not black in it is defective. Maps and masks are compared at the size at \
+A mask has the size of its image; what is not background in it, which is black or transparent, is defective. It is called as its image, with _mask behind it or not, or is one of several in a folder of that name. Images of good parts are in test/good, test/ok or test/normal. Maps and masks are compared at the size at \
 which the network sees the image. Where some defective images have masks, those without do not count for the pixel \
 metrics.";
 
@@ -63,6 +64,10 @@ pub struct Evaluation {
 /// Evaluates a bundle.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let options = judge::Options { strict: arguments.strict, pictures: arguments.report.is_some() };
+    // A slip of the finger is not to come to light when everything has been judged.
+    for file in arguments.report.iter().chain(&arguments.json).filter(|file| *file != Path::new("-")) {
+        files::expect_writable(file)?;
+    }
     let mut cascade = arguments.hardware.open(&arguments.model)?;
     let judged = judge::judge(&mut cascade, &arguments.data, options, console)?;
     let mut evaluation = measure(judged, &arguments.data)?;
@@ -72,26 +77,30 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     };
     console.finish();
 
-    if let Some(file) = &arguments.report {
-        report::write(file, &mut evaluation, &cascade, &arguments::folder_name(&arguments.data))?;
-    }
     let mut json = evaluation.to_json(&cascade);
     if arguments.ablate {
         json["ablation"] = ablation::to_json(&ablations);
     }
+    // The figures first: a file that cannot be written is not to take them along.
     match &arguments.json {
-        Some(file) if file == Path::new("-") => console::print(&format!("{json:#}")),
-        file => {
-            if let Some(file) = file {
-                std::fs::write(file, format!("{json:#}\n")).with_context(|| file.display().to_string())?;
-            }
+        Some(file) if file == Path::new("-") => console::print(&format!("{json:#}"))?,
+        _ => {
             let mut text = table::render(&evaluation, &cascade);
             if arguments.ablate {
                 text += &format!("\n\n{}", ablation::render(&evaluation, &ablations));
             }
-            console::print(&text)
+            console::print(&text)?;
         }
     }
+    let written = match &arguments.json {
+        Some(file) if file != Path::new("-") => files::write(file, format!("{json:#}\n").as_bytes()),
+        _ => Ok(()),
+    };
+    // The one is no reason to lose the other.
+    if let Some(file) = &arguments.report {
+        report::write(file, &mut evaluation, &cascade, &arguments::folder_name(&arguments.data))?;
+    }
+    written
 }
 
 /// The metrics of judged images.
@@ -101,6 +110,9 @@ pub fn measure(mut judged: Judged, data: &Path) -> anyhow::Result<Evaluation> {
     let scores: Vec<f32> = judged.images.iter().map(|image| image.score as f32).collect();
     let images = image_metrics(&labels, &scores, &params).with_context(|| data.display().to_string())?;
     let pixels = match judged.pixels.take() {
+        None if judged.empty_masks > 0 => {
+            Err("the masks of all defective test images are black all over".into())
+        }
         None => Err("no defective test image has a mask in ground_truth".into()),
         Some(samples) => Ok(samples.finish(&params).context("pixel metrics")?),
     };
@@ -126,6 +138,7 @@ impl Evaluation {
                 "defective": self.confusion.defective(),
                 "skipped": self.judged.skipped.len(),
                 "without_mask": self.judged.without_mask,
+                "empty_masks": self.judged.empty_masks,
                 "learned_from": self.judged.learned,
             },
             "image_auroc": self.images.auroc,

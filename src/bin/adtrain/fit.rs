@@ -6,12 +6,13 @@ use crate::arguments::{
 use crate::choice::{self, Choice};
 use crate::console::{self, Console};
 use crate::date;
+use crate::files;
 use crate::learning::{self, LearningArguments, Settings};
 use crate::levels;
 use crate::training::{self, Found, Maps};
 use anyhow::Context;
 use gstanomaly::bundle::Manifest;
-use gstanomaly::methods::fitting::{FitOptions, InputSize, excluded};
+use gstanomaly::methods::fitting::{FitOptions, InputSize, PixelRange, excluded};
 use gstanomaly::network::backbone::Backbone;
 use serde_json::json;
 use std::collections::HashSet;
@@ -59,6 +60,10 @@ pub struct Arguments {
     /// With --fit crop: scale the shorter side to this many pixels, then cut the input from the middle, as in 256 for 224x224
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65536), value_name = "PIXELS")]
     resize: Option<u32>,
+    /// What is black and white in images and frames of 16 bits a channel, such as 0-4095 of a camera of 12 bits; auto: the values of as many
+    /// bits as the images use; full: all values
+    #[arg(long, default_value = "auto", value_parser = arguments::pixel_range, value_name = "BLACK-WHITE|auto|full")]
+    range: PixelRange,
     /// Weight what belongs to the object higher than the ground it lies on
     #[arg(long, value_enum, default_value = "auto")]
     foreground: ForegroundArgument,
@@ -79,7 +84,7 @@ pub struct Arguments {
     /// Start of the random numbers: the same seed gives the same bundle
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// Fail if an image cannot be read, instead of leaving it out
+    /// Fail if an image cannot be read, instead of leaving it out, if a file would not be used, or if images have quite different sizes
     #[arg(long)]
     strict: bool,
     /// What is inspected, for people [default: the name of the data folder]
@@ -131,6 +136,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         layers: arguments.layers.clone(),
         size: arguments.size,
         fit: arguments::fit_of(arguments.fit, arguments.resize)?,
+        range: arguments.range,
         foreground: arguments.foreground.into(),
         set,
         seed: arguments.seed,
@@ -143,13 +149,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     };
     if let Some(file) = &arguments.report {
         // A slip of the finger is not to come to light after the fit.
-        let folder = arguments::folder_around(file);
-        anyhow::ensure!(
-            folder.is_dir(),
-            "--report {}: there is no folder {}",
-            file.display(),
-            folder.display()
-        );
+        files::expect_writable(file).context("--report")?;
     }
     let (method, trials) = match method {
         Some(method) => (method, Vec::new()),
@@ -162,22 +162,25 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let mut maps = Maps::new(console, arguments.report.is_some());
     let manifest = method.fit(&options, &arguments.out, &mut maps)?;
     let found = Found::of(&arguments.out, &manifest)?;
-    if let Some(file) = &arguments.report {
-        let found = found.as_ref().context("--report: a single image was not scored against others")?;
-        found.write(file, &arguments.out, &manifest, &arguments.data, &maps)?;
-    }
+    let reported = match (&arguments.report, &found) {
+        (None, _) => Ok(()),
+        (Some(_), None) => Err(anyhow::anyhow!("--report: a single image was not scored against others")),
+        (Some(file), Some(found)) => found.write(file, &arguments.out, &manifest, &arguments.data, &maps),
+    };
     console.finish();
+    // The bundle is there, whatever became of the page.
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
         let result = json!({
             "bundle": arguments.out, "seconds": seconds, "tried": trials, "foreground": manifest.params["foreground"],
             "odd_images": found.as_ref().map(Found::to_json), "manifest": manifest,
         });
-        console::print(&format!("{result:#}"))
+        console::print(&format!("{result:#}"))?;
     } else {
         let odd = found.map(|found| found.describe(&arguments.out)).unwrap_or_default();
-        console::print(&format!("{}{odd}", describe(&arguments.out, &manifest, seconds)))
+        console::print(&format!("{}{odd}", describe(&arguments.out, &manifest, seconds)))?;
     }
+    reported
 }
 
 impl Arguments {

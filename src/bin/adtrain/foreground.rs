@@ -33,7 +33,7 @@ pub fn pictures(
         // It was there a moment ago, and a page without it is better than none.
         let Ok(picture) = load_picture(&data.join(path)) else { continue };
         let geometry = *Preprocessor::new(picture.info(), &manifest.input, None)?.geometry();
-        let mut small = reduce(to_rgb(picture.info(), &picture.frame()?)?, SIDE);
+        let mut small = reduce(to_rgb(picture.info(), &picture.frame()?, manifest.input.range)?, SIDE);
         let input = jpeg(&small, QUALITY)?;
         darken_background(&mut small, &maps, number, geometry);
         let overlay = jpeg(&small, QUALITY)?;

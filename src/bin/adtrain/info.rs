@@ -80,6 +80,9 @@ fn describe(manifest: &Manifest, odd: &[String]) -> String {
     }
     line("input", format!("{}x{}, {}", input.width, input.height, fit.as_str().unwrap_or_default()));
     line("pixels", format!("(value - {}) / {}", channels(input.mean), channels(input.std)));
+    if let Some(range) = input.range {
+        line("16 bits", format!("{range} is black to white"));
+    }
     line("learned from", format!("{} of {}{left_out}", console::images(training.images), training.dataset));
     let excluded = training.settings.iter().filter_map(|settings| settings.get("exclude")?.as_array());
     for (number, value) in excluded.flatten().enumerate() {

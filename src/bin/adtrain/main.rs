@@ -10,6 +10,7 @@ mod compare;
 mod console;
 mod date;
 mod eval;
+mod files;
 mod fit;
 mod foreground;
 mod info;
@@ -24,6 +25,7 @@ use clap::{Parser, Subcommand};
 use common::failure::{self, INTERRUPTED};
 use common::{interrupt, overlay};
 use console::Console;
+use gstanomaly::frame::MAX_PIXELS;
 use std::process::ExitCode;
 
 /// Find defects from images of good parts alone: learn a bundle, measure it, try it.
@@ -35,6 +37,9 @@ struct CommandLine {
     /// Say nothing but results and errors
     #[arg(long, short, global = true, display_order = 900)]
     quiet: bool,
+    /// Pixels that an image file may have; larger ones are refused, because a small file can unpack to more than fits in memory
+    #[arg(long, global = true, display_order = 901, default_value_t = MAX_PIXELS, value_parser = arguments::pixels, value_name = "N")]
+    max_pixels: u64,
 }
 
 const EXAMPLES: &str = "\
@@ -59,7 +64,8 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let CommandLine { verb, quiet } = CommandLine::parse();
+    let CommandLine { verb, quiet, max_pixels } = CommandLine::parse();
+    gstanomaly::frame::set_max_pixels(max_pixels);
     let mut console = Console::new(quiet);
     let done = interrupt::install().and_then(|()| run(verb, &mut console));
     console.finish();

@@ -6,12 +6,12 @@ mod sources;
 use crate::arguments::Hardware;
 use crate::console::{self, Console};
 use crate::interrupt;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::VideoFrames;
-use gstanomaly::frame::load_picture;
+use gstanomaly::frame::{TraitCounts, load_picture};
 use gstanomaly::methods::fitting::Progress;
-use output::{Folder, Result as Judgement};
+use output::{Folder, Log, Result as Judgement, Unwritten};
 use sources::{Kind, Source};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -47,15 +47,18 @@ Examples:
 
 A line has the path, the score, the score from 0 to 1 (0.5 is the threshold), the decision and the level (normal, warn or reject), \
 separated by tabs; a frame \
-of a video is PATH#t=SECONDS. What cannot be read is reported and passed over, and the exit code is then 1.";
+of a video is PATH#t=SECONDS, and tabs, line ends and backslashes in a path are escaped as \\t, \\n and \\\\. What cannot be read is reported and passed over, and the exit code is then 1.";
 
 /// Judges images and frames.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let mut cascade = arguments.hardware.open(&arguments.model)?;
-    let mut folder = arguments.out.as_deref().map(Folder::create).transpose()?;
+    let range = cascade.bundle().manifest().input.range;
+    let mut folder = arguments.out.as_deref().map(|out| Folder::create(out, range)).transpose()?;
+    let mut unwritten = Unwritten::default();
+    let mut traits = TraitCounts::default();
     let mut failures = 0;
     let mut failed = |error: anyhow::Error| {
-        if interrupt::is_cause(&error) || console::is_broken_pipe(&error) {
+        if interrupt::is_cause(&error) || console::is_output(&error) {
             return Err(error);
         }
         eprintln!("adtrain: {}", console::describe(&error));
@@ -64,7 +67,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     };
     let mut found = Vec::new();
     for path in &arguments.paths {
-        match sources::find(path) {
+        match sources::find(path, console) {
             Ok(sources) => found.extend(sources),
             Err(error) => failed(error)?,
         }
@@ -75,34 +78,42 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     }
     for source in &found {
         let done = match source.kind {
-            Kind::Image => image(&mut cascade, source, folder.as_mut(), arguments),
-            Kind::Video => video(&mut cascade, source, folder.as_mut(), arguments, console),
+            Kind::Image => {
+                image(&mut cascade, source, folder.as_mut(), &mut unwritten, &mut traits, arguments)
+            }
+            Kind::Video => video(&mut cascade, source, folder.as_mut(), &mut unwritten, arguments, console),
         };
         if let Err(error) = done {
             failed(error)?;
         }
         console.advance();
     }
-    match failures {
-        0 => Ok(()),
-        1 => bail!("1 of the paths could not be judged"),
-        _ => bail!("{failures} paths could not be judged"),
-    }
+    traits.notes().iter().for_each(|note| console.note(note));
+    let failures = match failures {
+        0 => None,
+        1 => Some("1 of the paths could not be judged".into()),
+        _ => Some(format!("{failures} paths could not be judged")),
+    };
+    let problems: Vec<String> = failures.into_iter().chain(unwritten.describe()).collect();
+    anyhow::ensure!(problems.is_empty(), "{}", problems.join("; "));
+    Ok(())
 }
 
 fn image(
     cascade: &mut Cascade,
     source: &Source,
     folder: Option<&mut Folder>,
+    unwritten: &mut Unwritten,
+    traits: &mut TraitCounts,
     arguments: &Arguments,
 ) -> anyhow::Result<()> {
     interrupt::check()?;
     let picture = load_picture(&source.path)?;
+    traits.add(&source.path, picture.traits());
     let (anomaly, _) = cascade.inspect_picture(&picture)?;
-    let overlay = match folder {
-        Some(folder) => Some(folder.heatmap(&source.name, picture.info(), &picture.frame()?, &anomaly)?),
-        None => None,
-    };
+    let frame = picture.frame()?;
+    let heatmap = folder.map(|folder| folder.heatmap(&source.name, picture.info(), &frame, &anomaly));
+    let overlay = heatmap.and_then(|written| unwritten.unless(written));
     let judgement = Judgement { path: &source.path, frame: None, anomaly: &anomaly, overlay };
     console::print(&judgement.line(arguments.json))
 }
@@ -110,12 +121,30 @@ fn image(
 fn video(
     cascade: &mut Cascade,
     source: &Source,
-    mut folder: Option<&mut Folder>,
+    folder: Option<&mut Folder>,
+    unwritten: &mut Unwritten,
     arguments: &Arguments,
     console: &mut Console,
 ) -> anyhow::Result<()> {
-    let mut frames = VideoFrames::open(&source.path)?;
-    let mut log = folder.as_mut().map(|folder| folder.log(&source.name)).transpose()?;
+    let frames = VideoFrames::open(&source.path)?;
+    let mut log = folder.and_then(|folder| unwritten.unless(folder.log(&source.name)));
+    let judged = each_frame(cascade, source, frames, &mut log, unwritten, arguments, console);
+    // What was judged is told, wherever it ended.
+    if let Some(log) = log {
+        unwritten.unless(log.finish());
+    }
+    judged
+}
+
+fn each_frame(
+    cascade: &mut Cascade,
+    source: &Source,
+    mut frames: VideoFrames,
+    log: &mut Option<Log>,
+    unwritten: &mut Unwritten,
+    arguments: &Arguments,
+    console: &mut Console,
+) -> anyhow::Result<()> {
     let mut anomalous = 0;
     while let Some(frame) = frames.next_frame()? {
         interrupt::check()?;
@@ -123,9 +152,9 @@ fn video(
         let (anomaly, _) =
             cascade.inspect(&frame.info, &pixels).with_context(|| source.path.display().to_string())?;
         anomalous += usize::from(anomaly.anomalous);
-        let overlay = match &mut log {
+        let overlay = match log {
             Some(log) if anomaly.anomalous && anomalous <= arguments.max_stills => {
-                Some(log.still(frame.number, &frame.info, &pixels, &anomaly)?)
+                unwritten.unless(log.still(frame.number, &frame.info, &pixels, &anomaly))
             }
             _ => None,
         };
@@ -135,8 +164,11 @@ fn video(
             anomaly: &anomaly,
             overlay,
         };
-        if let Some(log) = &mut log {
-            log.write(&judgement)?;
+        // Half a log would be taken for a whole one.
+        if let Some(open) = log
+            && unwritten.unless(open.write(&judgement)).is_none()
+        {
+            *log = None;
         }
         console::print(&judgement.line(arguments.json))?;
     }
@@ -147,5 +179,5 @@ fn video(
             arguments.max_stills
         ));
     }
-    log.map_or(Ok(()), output::Log::finish)
+    Ok(())
 }

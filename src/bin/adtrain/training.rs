@@ -191,7 +191,7 @@ impl Found {
 fn pictures(file: &Path, manifest: &Manifest, map: Option<&Reduced>) -> anyhow::Result<[Vec<u8>; 2]> {
     // It was there a moment ago, and a page without it is better than none.
     let Ok(picture) = load_picture(file) else { return Ok(Default::default()) };
-    let mut small = reduce(overlay::to_rgb(picture.info(), &picture.frame()?)?, SIDE);
+    let mut small = reduce(overlay::to_rgb(picture.info(), &picture.frame()?, manifest.input.range)?, SIDE);
     let input = jpeg(&small, QUALITY)?;
     let Some(map) = map else { return Ok([input, Vec::new()]) };
     let geometry = *Preprocessor::new(picture.info(), &manifest.input, None)?.geometry();
@@ -313,6 +313,7 @@ mod tests {
             fit: gstanomaly::frame::Fit::Stretch,
             mean: [0.0; 3],
             std: [1.0; 3],
+            range: None,
         };
         let map: Vec<f32> = (0..32 * 32).map(|i| if i == 5 * 32 + 12 { 9.0 } else { 1.0 }).collect();
         let whole = Reduced::new(&map).whole(&input);

@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Folder of images of good parts; those that the bundle has learned from already are left out
     #[arg(long, value_name = "DIR")]
     add: PathBuf,
-    /// Fail if an image cannot be read, instead of leaving it out
+    /// Fail if an image cannot be read, instead of leaving it out, if a file would not be used, or if images have quite different sizes
     #[arg(long)]
     strict: bool,
     /// Print the result as JSON

@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 use gstanomaly::bundle::ScoreRange;
-use gstanomaly::frame::{Geometry, Rect};
+use gstanomaly::frame::{Geometry, Rect, RgbReader, ValueRange};
 use gstanomaly::kernels::resize::Bilinear;
 use gstanomaly::methods::Anomaly;
 use image::RgbImage;
@@ -13,8 +13,15 @@ const OPACITY: f32 = 0.65;
 /// Normalised value from which on a colour has its full opacity: the threshold. Below it fades, so that good parts stay visible.
 const OPAQUE_FROM: f32 = 0.5;
 
-/// A frame of any format as 8-bit RGB.
-pub fn to_rgb(info: &VideoInfo, frame: &VideoFrameRef<&gst::BufferRef>) -> anyhow::Result<RgbImage> {
+/// A frame of any format as 8-bit RGB; `range` is what the bundle takes for black and white in 16 bits.
+pub fn to_rgb(
+    info: &VideoInfo,
+    frame: &VideoFrameRef<&gst::BufferRef>,
+    range: Option<ValueRange>,
+) -> anyhow::Result<RgbImage> {
+    if info.comp_depth(0) > u8::BITS {
+        return Ok(RgbReader::new(info, range)?.read(frame)?);
+    }
     let (width, height) = (info.width(), info.height());
     let rgb_info = VideoInfo::builder(VideoFormat::Rgb, width, height)
         .fps(info.fps())

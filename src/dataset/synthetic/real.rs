@@ -5,6 +5,7 @@ use super::blend::mixed;
 use super::photometric::change;
 use super::warp::{Placement, read};
 use super::{PictureLoader, Random, SyntheticParams, difference, uniform};
+use crate::dataset::Defect;
 use crate::error::{Error, Result};
 use crate::methods::fitting::Progress;
 use image::{Rgb, RgbImage};
@@ -151,18 +152,14 @@ impl RealDefects {
     ///
     /// # Errors
     /// If none can be used.
-    pub fn load(
-        pairs: &[(PathBuf, PathBuf)],
-        loader: &PictureLoader,
-        progress: &mut dyn Progress,
-    ) -> Result<Self> {
+    pub fn load(pairs: &[Defect], loader: &PictureLoader, progress: &mut dyn Progress) -> Result<Self> {
         let mut defects = Vec::with_capacity(pairs.len());
         let mut files = Vec::with_capacity(pairs.len());
-        for (image, mask) in pairs {
-            let name = mask.display().to_string();
+        for (image, masks) in pairs {
+            let name = masks.first().unwrap_or(image).display().to_string();
             let defect = loader
                 .load(image)
-                .and_then(|picture| RealDefect::new(picture, loader.load_mask(mask, image)?, &name));
+                .and_then(|picture| RealDefect::new(picture, loader.load_mask(masks, image)?, &name));
             match defect {
                 Ok(defect) => {
                     defects.push(defect);

@@ -7,7 +7,7 @@ use super::{
 use crate::dataset::{GOOD, defect_images, training_images};
 use crate::error::{Error, Result};
 use crate::frame::Fit;
-use crate::methods::fitting::Progress;
+use crate::methods::fitting::{Progress, value_range};
 use image::imageops::{FilterType, replace, resize};
 use image::{Rgb, RgbImage};
 use ndarray::{Array2, ArrayView2};
@@ -82,7 +82,8 @@ pub fn synthesize(options: &SynthesizeOptions, progress: &mut dyn Progress) -> R
         return Err(Error::file(out, "is there already; name a new or an empty folder"));
     }
     let loader = PictureLoader::new(options.size, options.fit)?;
-    let paths = training_images(&options.data)?;
+    let paths = training_images(&options.data)?.settle(false, |text| progress.note(text))?;
+    let loader = loader.with_range(value_range(&paths, progress)?);
     let generator = generator(options, &paths, &loader, progress)?;
     let parent = match out.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -125,7 +126,8 @@ fn generator(
     let textures = texture_source(options.textures.as_deref(), paths, options.pool, loader, progress)?;
     let generator = SyntheticDefects::new(options.params.clone(), options.kind, textures)?;
     let Some(defects) = &options.defects else { return Ok(generator) };
-    let defects = RealDefects::load(&defect_images(defects)?, loader, progress)?;
+    let defects = defect_images(defects)?.settle(false, |text| progress.note(text))?;
+    let defects = RealDefects::load(&defects, loader, progress)?;
     Ok(generator.with_real_defects(defects))
 }
 
@@ -254,8 +256,8 @@ mod tests {
         };
         let written = synthesize(&options, &mut Quiet(0)).unwrap();
         assert_eq!(written.samples, 4);
-        let images = test_images(&options.out).unwrap();
-        assert_eq!(images.iter().filter(|image| image.mask.is_some()).count(), written.defective);
+        let images = test_images(&options.out).unwrap().images;
+        assert_eq!(images.iter().filter(|image| !image.masks.is_empty()).count(), written.defective);
         assert_eq!(images.len(), 4);
         assert_eq!(image::open(&written.sheet).unwrap().width(), GAP + 8 * (TILE + GAP));
         let again = synthesize(&options, &mut Quiet(0)).unwrap_err().to_string();

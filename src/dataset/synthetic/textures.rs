@@ -5,8 +5,9 @@ use super::procedural::{self, Family};
 use super::warp::Placement;
 use super::{PictureLoader, Random, uniform};
 use crate::dataset::find_images;
+use crate::dataset::layout::expect_folder;
 use crate::error::{Error, Result};
-use crate::frame::Fit;
+use crate::frame::{Fit, read_header};
 use image::RgbImage;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -41,18 +42,9 @@ impl TextureFolder {
     /// # Errors
     /// If the folder cannot be read or holds no readable image.
     pub fn open(folder: &Path) -> Result<Self> {
-        if !folder.is_dir() {
-            let problem =
-                if folder.exists() { "expected a folder of texture images" } else { "no such folder" };
-            return Err(Error::file(folder, problem));
-        }
+        expect_folder(folder, "a folder of texture images")?;
         let found = find_images(folder)?;
-        let readable = |path: &PathBuf| {
-            image::ImageReader::open(path)
-                .ok()
-                .and_then(|reader| reader.with_guessed_format().ok()?.into_dimensions().ok())
-                .is_some_and(|(width, height)| width > 0 && height > 0)
-        };
+        let readable = |path: &PathBuf| read_header(path).is_ok();
         let (images, unreadable): (Vec<_>, Vec<_>) = found.into_iter().partition(readable);
         match (images.is_empty(), unreadable.len()) {
             (true, 0) => Err(Error::file(folder, "no texture images in it or its subfolders")),

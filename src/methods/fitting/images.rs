@@ -2,12 +2,12 @@
 
 use super::distinct::{Found, any_readable, distinct};
 use super::twins::{Sketches, Twins};
-use super::{FitOptions, Progress, UpdateOptions, exclude, size};
+use super::{FitOptions, Progress, UpdateOptions, depth, exclude, mixture, size};
 use crate::bundle::{Bundle, LearnedImage, LearnedImages, TrainingScores};
 use crate::dataset::training_images;
 use crate::error::{Error, Result};
 use crate::evaluate::calibration::Scores;
-use crate::frame::{InputSpec, Picture, Preprocessor, Rect, load_picture};
+use crate::frame::{InputSpec, Picture, Preprocessor, Rect, TraitCounts, load_picture};
 use crate::network::{FeatureMap, Network};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -34,8 +34,13 @@ pub struct ImageSet {
     skipped: usize,
     /// Files that were left out because another one is the same byte for byte.
     copies: usize,
-    preprocessors: HashMap<(u32, u32), Preprocessor>,
+    preprocessors: HashMap<Format, Preprocessor>,
+    /// The first pass has said what the files have that not everybody knows of.
+    told: bool,
 }
+
+/// The format and size of a picture.
+type Format = (gst_video::VideoFormat, u32, u32);
 
 /// Image sizes for which a converter is kept; folders of photographs have one or two.
 const KEPT_SIZES: usize = 16;
@@ -49,8 +54,8 @@ impl ImageSet {
     /// # Errors
     /// If there are none, what is to be left out is not there, the size is not usable, or the user interrupts.
     pub fn open(options: &FitOptions, progress: &mut dyn Progress) -> Result<Self> {
-        let (paths, excluded) =
-            exclude::without(training_images(&options.data)?, &options.data, &options.exclude)?;
+        let paths = training_images(&options.data)?.settle(options.strict, |text| progress.note(text))?;
+        let (paths, excluded) = exclude::without(paths, &options.data, &options.exclude)?;
         if excluded > 0 {
             progress.note(&format!("{excluded} images are left out as --exclude says"));
         }
@@ -76,9 +81,12 @@ impl ImageSet {
             copies = 0;
         }
         let paths: Vec<PathBuf> = images.iter().map(|(path, _)| path.clone()).collect();
-        let (width, height) = size::choose(&paths, options.size, options.fit, progress)?;
+        let headers = mixture::headers(&paths, progress)?;
+        mixture::expect_one_size(&headers, options.strict, progress)?;
+        let (width, height) = size::choose(&headers, options.size, options.fit, progress)?;
+        let range = depth::choose(&headers, options.range, progress)?;
         let card = &options.backbone.card.input;
-        let input = InputSpec { width, height, fit: options.fit, mean: card.mean, std: card.std };
+        let input = InputSpec { width, height, fit: options.fit, mean: card.mean, std: card.std, range };
         input.check().map_err(Error::Setting)?;
         let images = Self::new(&options.data, images, Some(known), input, options.strict);
         Ok(Self { copies, ..images })
@@ -92,7 +100,7 @@ impl ImageSet {
         let known = LearnedImages::read(bundle.path(), &bundle.manifest().files)?;
         // Now: another bundle may take its place meanwhile.
         let before = TrainingScores::read(bundle.path(), &bundle.manifest().files)?;
-        let paths = training_images(&options.add)?;
+        let paths = training_images(&options.add)?.settle(options.strict, |text| progress.note(text))?;
         let found = paths.len();
         let none = LearnedImages::default();
         let others = known.as_ref().unwrap_or(&none);
@@ -112,6 +120,8 @@ impl ImageSet {
                 new.clear();
             }
         }
+        let headers = mixture::headers(new.iter().map(|(path, _)| path), progress)?;
+        mixture::expect_one_size(&headers, options.strict, progress)?;
         let images = Self::new(&options.add, new, known, bundle.manifest().input.clone(), options.strict);
         Ok(Self { before, ..images })
     }
@@ -138,6 +148,7 @@ impl ImageSet {
             skipped: 0,
             copies: 0,
             preprocessors: HashMap::new(),
+            told: false,
         }
     }
 
@@ -219,6 +230,7 @@ impl ImageSet {
         let mut readable = Vec::with_capacity(self.paths.len());
         self.read.clear();
         self.sketches.clear();
+        let mut traits = TraitCounts::default();
         let hashed = std::mem::take(&mut self.hashed);
         for (path, hashed) in std::mem::take(&mut self.paths).into_iter().zip(hashed) {
             if progress.interrupted() {
@@ -228,6 +240,7 @@ impl ImageSet {
             let loaded = load_picture(&path).and_then(|picture| Ok((picture, image?)));
             match loaded {
                 Ok((picture, image)) => {
+                    traits.add(&path, picture.traits());
                     let preprocessor = self.preprocessor(&picture)?;
                     let maps = network.extract(preprocessor, &mut input, &picture.frame()?)?;
                     self.sketches.add(input.extract_tensor().1, &self.input);
@@ -242,6 +255,9 @@ impl ImageSet {
                 }
             }
             progress.advance();
+        }
+        if !std::mem::replace(&mut self.told, true) {
+            traits.notes().iter().for_each(|note| progress.note(note));
         }
         self.paths = readable;
         self.hashed = self.read.iter().cloned().map(Some).collect();
@@ -334,7 +350,8 @@ impl ImageSet {
     }
 
     fn preprocessor(&mut self, picture: &Picture) -> Result<&mut Preprocessor> {
-        let size = (picture.info().width(), picture.info().height());
+        let info = picture.info();
+        let size = (info.format(), info.width(), info.height());
         if self.preprocessors.len() >= KEPT_SIZES && !self.preprocessors.contains_key(&size) {
             self.preprocessors.clear();
         }

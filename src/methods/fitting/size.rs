@@ -2,8 +2,8 @@
 
 use super::{InputSize, Progress};
 use crate::error::{Error, Result};
-use crate::frame::Fit;
-use std::path::{Path, PathBuf};
+use crate::frame::{Fit, Header};
+use std::path::PathBuf;
 
 /// Side of the default input.
 const SIDE: u32 = 320;
@@ -20,17 +20,17 @@ const SHRUNK: f64 = 4.0;
 /// Pixels of the input that a defect must have to be seen.
 const VISIBLE: f64 = 4.0;
 
-/// The input's width and height for the images in `paths`; says what was chosen, and what that means for them.
+/// The input's width and height for images with these headers; says what was chosen, and what that means for them.
 ///
 /// # Errors
 /// If the size follows from the images and none can be read.
 pub(super) fn choose(
-    paths: &[PathBuf],
+    headers: &[(PathBuf, Header)],
     wanted: InputSize,
     fit: Fit,
     progress: &mut dyn Progress,
 ) -> Result<(u32, u32)> {
-    let shapes = Shapes::of(paths);
+    let shapes = Shapes::of(headers);
     match (wanted, &shapes) {
         (InputSize::Auto, None) => Err(Error::Fit("none of the images can be read".into())),
         (InputSize::Auto, Some(shapes)) => {
@@ -61,8 +61,8 @@ struct Shapes {
 }
 
 impl Shapes {
-    fn of(paths: &[PathBuf]) -> Option<Self> {
-        let mut sizes: Vec<(u32, u32)> = paths.iter().filter_map(|path| dimensions(path)).collect();
+    fn of(headers: &[(PathBuf, Header)]) -> Option<Self> {
+        let mut sizes: Vec<(u32, u32)> = headers.iter().map(|(_, header)| header.size).collect();
         let ratio = |&(width, height): &(u32, u32)| f64::from(width) / f64::from(height);
         sizes.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
         let spare = sizes.len() / 20;
@@ -130,11 +130,6 @@ impl Shapes {
             None
         }
     }
-}
-
-fn dimensions(path: &Path) -> Option<(u32, u32)> {
-    let reader = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?;
-    reader.into_dimensions().ok().filter(|&(width, height)| width > 0 && height > 0)
 }
 
 #[cfg(test)]

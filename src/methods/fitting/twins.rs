@@ -197,7 +197,14 @@ mod tests {
     use rand_xoshiro::Xoshiro256Plus;
 
     fn spec() -> InputSpec {
-        InputSpec { width: 64, height: 32, fit: Fit::Stretch, mean: [127.0; 3], std: [64.0, 32.0, 128.0] }
+        InputSpec {
+            width: 64,
+            height: 32,
+            fit: Fit::Stretch,
+            mean: [127.0; 3],
+            std: [64.0, 32.0, 128.0],
+            range: None,
+        }
     }
 
     /// Sketches of pictures in grey levels, `[3, 32, 64]`.

@@ -4,7 +4,7 @@ use super::{Arguments, Row};
 use crate::console::Console;
 use crate::eval::report::Pictures;
 use crate::interrupt;
-use gstanomaly::dataset::{GOOD, TestImage};
+use gstanomaly::dataset::TestImage;
 use gstanomaly::evaluate::{Example, ExampleResult};
 use gstanomaly::frame::load_picture;
 use gstanomaly::methods::fitting::Progress;
@@ -63,10 +63,11 @@ pub fn make(
         let mut cascade = arguments.hardware.cascade(&arguments.out.join(rows[row].entry.bundle_name()))?;
         for (seen, example) in chosen.iter().zip(&mut examples) {
             interrupt::check()?;
+            let range = cascade.bundle().manifest().input.range;
             let picture = load_picture(&seen.test.path)?;
             let (anomaly, _) = cascade.inspect_picture(&picture)?;
             let Pictures { input, overlay, mask } =
-                Pictures::make(&picture, &anomaly, seen.test.mask.as_deref())?;
+                Pictures::make(&picture, &anomaly, &seen.test.masks, range)?;
             (example.input, example.mask) = (input, mask);
             example.results[row] = Some(ExampleResult {
                 overlay,
@@ -96,7 +97,7 @@ fn choose(seen: &[Seen<'_>]) -> Vec<usize> {
     let (mut first, rest): (Vec<usize>, Vec<usize>) =
         order.into_iter().partition(|&i| kinds.insert(&seen[i].test.label));
     // A good one is always shown.
-    first.sort_by_key(|&i| seen[i].test.label != GOOD);
+    first.sort_by_key(|&i| seen[i].test.is_defective());
     let mut chosen: Vec<usize> = first.into_iter().chain(rest).take(SHOWN).collect();
     chosen.sort_by_key(|&i| (!seen[i].test.is_defective(), i));
     chosen
@@ -110,7 +111,11 @@ mod tests {
     fn one_of_every_kind_and_the_most_disputed_are_shown() {
         let kinds = ["crack", "crack", "dent", "good", "good"];
         let tests: Vec<TestImage> = (0..20)
-            .map(|i| TestImage { path: format!("{i}.png").into(), label: kinds[i % 5].into(), mask: None })
+            .map(|i| TestImage {
+                path: format!("{i}.png").into(),
+                label: kinds[i % 5].into(),
+                masks: Vec::new(),
+            })
             .collect();
         let spread = |i: usize| if i % 5 < 2 { 0.9 - 0.01 * i as f64 } else { 0.1 + 0.001 * i as f64 };
         let seen: Vec<Seen> = tests

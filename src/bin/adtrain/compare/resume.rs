@@ -102,7 +102,7 @@ fn same_images(
     console: &mut Console,
 ) -> anyhow::Result<bool> {
     let Some(learned) = LearnedImages::read(bundle, files)? else { return Ok(false) };
-    let files = training_images(&options.data)?;
+    let files = training_images(&options.data)?.images;
     if files.len() != learned.images().len() + training.skipped {
         return Ok(false);
     }

@@ -6,9 +6,9 @@ use crate::interrupt;
 use anyhow::bail;
 use gstanomaly::bundle::{Bundle, LearnedImages, hash_file};
 use gstanomaly::cascade::{Cascade, StepTimes};
-use gstanomaly::dataset::{TestImage, load_mask, test_images};
+use gstanomaly::dataset::{TestImage, expect_good_and_defective, load_mask, test_images};
 use gstanomaly::evaluate::{PixelSamples, Timing};
-use gstanomaly::frame::load_picture;
+use gstanomaly::frame::{TraitCounts, load_picture};
 use gstanomaly::methods::fitting::Progress;
 use gstanomaly::methods::{Anomaly, Level};
 use ndarray::{ArrayView2, s};
@@ -24,6 +24,8 @@ pub struct Judged {
     pub skipped: Vec<(String, String)>,
     /// Defective images without a mask, if others have one.
     pub without_mask: usize,
+    /// Defective images whose mask marks no pixel.
+    pub empty_masks: usize,
     /// Images that the bundle has learned from.
     pub learned: usize,
     /// Mean per image.
@@ -59,6 +61,9 @@ pub struct Options {
     pub pictures: bool,
 }
 
+/// Masks at most that a message names.
+const NAMED: usize = 3;
+
 /// Judges the test images of `data`.
 pub fn judge(
     cascade: &mut Cascade,
@@ -66,18 +71,23 @@ pub fn judge(
     options: Options,
     console: &mut Console,
 ) -> anyhow::Result<Judged> {
-    let tests = test_images(data)?;
+    let tests = test_images(data)?.settle(options.strict, |text| console.note(text))?;
+    expect_good_and_defective(&tests, data)?;
     let learned = check_unseen(&tests, cascade.bundle(), console)?;
-    let mut pixels = tests.iter().any(|test| test.mask.is_some()).then(PixelSamples::default);
+    let range = cascade.bundle().manifest().input.range;
+    let mut pixels = tests.iter().any(|test| !test.masks.is_empty()).then(PixelSamples::default);
     let mut judged = Judged {
         images: Vec::new(),
         pixels: None,
         skipped: Vec::new(),
         without_mask: 0,
+        empty_masks: 0,
         learned,
         times: Timing::default(),
     };
     let mut times = StepTimes::default();
+    let mut traits = TraitCounts::default();
+    let mut empty: Vec<String> = Vec::new();
     console.stage("judging the images", tests.len());
     for test in &tests {
         interrupt::check()?;
@@ -92,18 +102,29 @@ pub fn judge(
                 continue;
             }
         };
+        traits.add(&test.path, picture.traits());
         let (anomaly, took) = cascade.inspect_picture(&picture)?;
         times += took;
-        if let Some(pixels) = &mut pixels
-            && !push_pixels(pixels, test, &anomaly)?
-        {
-            if options.strict {
+        let pushed = match &mut pixels {
+            Some(pixels) => push_pixels(pixels, test, &anomaly)?,
+            None => Pushed::Yes,
+        };
+        match pushed {
+            Pushed::Yes => {}
+            Pushed::WithoutMask if options.strict => {
                 bail!("{}: has no mask in ground_truth, others have", test.path.display());
             }
-            judged.without_mask += 1;
+            Pushed::WithoutMask => judged.without_mask += 1,
+            Pushed::EmptyMask => {
+                let mask = test.masks.first().unwrap_or(&test.path).display().to_string();
+                if options.strict {
+                    bail!("{mask}: is black all over, though its image is defective");
+                }
+                empty.push(mask);
+            }
         }
         let pictures = match options.pictures {
-            true => Some(Pictures::make(&picture, &anomaly, test.mask.as_deref())?),
+            true => Some(Pictures::make(&picture, &anomaly, &test.masks, range)?),
             false => None,
         };
         judged.images.push(JudgedImage {
@@ -123,7 +144,22 @@ pub fn judge(
             judged.without_mask
         ));
     }
-    judged.pixels = pixels;
+    if !empty.is_empty() {
+        let first = empty.iter().take(NAMED).map(|name| name.replace(char::is_control, "?"));
+        console.note(&format!(
+            "{} count for the pixel metrics: {}{}",
+            match empty.len() {
+                1 => "the mask of 1 defective image is black all over and does not".into(),
+                count => format!("the masks of {count} defective images are black all over and do not"),
+            },
+            first.collect::<Vec<_>>().join(", "),
+            if empty.len() > NAMED { ", ..." } else { "" }
+        ));
+    }
+    traits.notes().iter().for_each(|note| console.note(note));
+    judged.empty_masks = empty.len();
+    // Where no mask marks anything there is nothing to measure.
+    judged.pixels = pixels.filter(|_| marked(&judged, &tests));
     judged.times = mean(&times, judged.images.len());
     Ok(judged)
 }
@@ -169,15 +205,33 @@ fn check_unseen(tests: &[TestImage], bundle: &Bundle, console: &mut Console) -> 
     Ok(known)
 }
 
-/// Adds the pixels that show the image; false if it is defective and has no mask.
-fn push_pixels(pixels: &mut PixelSamples, test: &TestImage, anomaly: &Anomaly) -> anyhow::Result<bool> {
-    let mask = match &test.mask {
-        Some(file) => Some(load_mask(file, &test.path, &anomaly.geometry)?),
-        None if test.is_defective() => return Ok(false),
-        None => None,
+/// What became of the pixels of an image.
+enum Pushed {
+    Yes,
+    /// It is defective.
+    WithoutMask,
+    /// It is defective.
+    EmptyMask,
+}
+
+/// Adds the pixels that show the image, unless it is defective and nothing says where.
+fn push_pixels(pixels: &mut PixelSamples, test: &TestImage, anomaly: &Anomaly) -> anyhow::Result<Pushed> {
+    let mask = match test.masks.is_empty() {
+        true if test.is_defective() => return Ok(Pushed::WithoutMask),
+        true => None,
+        false => match load_mask(&test.masks, &test.path, &anomaly.geometry)? {
+            None => return Ok(Pushed::EmptyMask),
+            mask => mask,
+        },
     };
     pixels.push(shown_part(anomaly)?, mask.as_ref().map(|mask| mask.view()))?;
-    Ok(true)
+    Ok(Pushed::Yes)
+}
+
+/// Whether one of the images that were judged has a mask that marks something.
+fn marked(judged: &Judged, tests: &[TestImage]) -> bool {
+    let with_mask = tests.iter().filter(|test| !test.masks.is_empty()).count();
+    with_mask > judged.empty_masks
 }
 
 /// The part of the map that shows the image; what padding adds is not there to be judged.

@@ -6,13 +6,14 @@ use crate::common::pictures::{jpeg, reduce};
 use crate::overlay;
 use gstanomaly::bundle::Manifest;
 use gstanomaly::cascade::Cascade;
+use gstanomaly::dataset::read_masks;
 use gstanomaly::evaluate::{LearningPoint, ModelFacts, Report, ReportImage, ReportParams, WarnLevel};
-use gstanomaly::frame::Picture;
+use gstanomaly::frame::{Picture, ValueRange};
 use gstanomaly::methods::Anomaly;
+use image::ImageFormat;
 use image::imageops::{self, FilterType};
-use image::{GrayImage, ImageFormat};
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Longer side of a picture in the report.
 const SIDE: u32 = 400;
@@ -30,19 +31,23 @@ pub struct Pictures {
 
 impl Pictures {
     /// The pictures of an image, small enough for a report.
-    pub fn make(picture: &Picture, anomaly: &Anomaly, mask: Option<&Path>) -> anyhow::Result<Self> {
-        let mut small = reduce(overlay::to_rgb(picture.info(), &picture.frame()?)?, SIDE);
+    pub fn make(
+        picture: &Picture,
+        anomaly: &Anomaly,
+        masks: &[PathBuf],
+        range: Option<ValueRange>,
+    ) -> anyhow::Result<Self> {
+        let mut small = reduce(overlay::to_rgb(picture.info(), &picture.frame()?, range)?, SIDE);
         let input = jpeg(&small, QUALITY)?;
         overlay::draw(&mut small, anomaly)?;
-        let mask = mask.map(|file| mask_picture(file, small.dimensions())).transpose()?;
+        let mask = (!masks.is_empty()).then(|| mask_picture(masks, small.dimensions())).transpose()?;
         Ok(Self { input, overlay: jpeg(&small, QUALITY)?, mask })
     }
 }
 
 /// The mask as black and white, so that a mask of labels 1, 2, ... can be seen.
-fn mask_picture(file: &Path, (width, height): (u32, u32)) -> anyhow::Result<Vec<u8>> {
-    let mut mask: GrayImage = image::open(file)?.into_luma8();
-    mask.iter_mut().for_each(|value| *value = if *value > 0 { 255 } else { 0 });
+fn mask_picture(masks: &[PathBuf], (width, height): (u32, u32)) -> anyhow::Result<Vec<u8>> {
+    let mask = read_masks(masks, &masks[0])?.to_image();
     let mask = imageops::resize(&mask, width, height, FilterType::Nearest);
     let mut bytes = Cursor::new(Vec::new());
     mask.write_to(&mut bytes, ImageFormat::Png)?;

@@ -1,8 +1,10 @@
 //! What the paths of the command line stand for.
 
+use crate::console::{self, Console};
 use anyhow::bail;
 use gstanomaly::Error;
-use gstanomaly::dataset::{find_images, is_image, is_video};
+use gstanomaly::dataset::{find_images_and_others, is_image, is_video};
+use gstanomaly::methods::fitting::Progress;
 use std::path::{Path, PathBuf};
 
 /// An image or a video to be judged.
@@ -21,14 +23,22 @@ pub enum Kind {
 }
 
 /// The images of a folder, or the one image or video.
-pub fn find(path: &Path) -> anyhow::Result<Vec<Source>> {
+pub fn find(path: &Path, console: &mut Console) -> anyhow::Result<Vec<Source>> {
     let metadata = path.metadata().map_err(|e| Error::io(path, e))?;
     if !metadata.is_dir() {
         return Ok(vec![Source { path: path.to_owned(), kind: kind(path), name: name(path, path.parent()) }]);
     }
-    let images = find_images(path)?;
+    let (images, others) = find_images_and_others(path)?;
     if images.is_empty() {
         bail!("{}: holds no images; videos are named one by one", path.display());
+    }
+    if let Some(first) = others.first() {
+        console.note(&format!(
+            "{}: {} no image by its name and not judged, such as {}; videos are named one by one",
+            path.display(),
+            if others.len() == 1 { "1 file is".into() } else { format!("{} files are", others.len()) },
+            console::one_line(first)
+        ));
     }
     let source = |image: PathBuf| Source { name: name(&image, Some(path)), path: image, kind: Kind::Image };
     Ok(images.into_iter().map(source).collect())

@@ -50,7 +50,7 @@ impl Stills {
     fn read(&mut self, frame: &gst::Buffer, info: &VideoInfo) -> Result<RgbImage> {
         let mut reader = match self.reader.take() {
             Some((known, reader)) if known == *info => reader,
-            _ => RgbReader::new(info)?,
+            _ => RgbReader::new(info, None)?,
         };
         let frame = VideoFrameRef::from_buffer_ref_readable(frame, info).map_err(unusable)?;
         let image = reader.read(&frame)?;

@@ -66,7 +66,8 @@ impl Groundwork<'_> {
             .iter()
             .map(|(_, shape)| ScaleShape { inputs: shape.channels, outputs: plan.outputs })
             .collect();
-        let loader = PictureLoader::new((self.input.width, self.input.height), self.input.fit)?;
+        let loader = PictureLoader::new((self.input.width, self.input.height), self.input.fit)?
+            .with_range(self.input.range);
         let (defects, used) = self.defects(learning, &loader, progress)?;
         let terms = Terms {
             identity: self.identity(learning, &plan, &used),
@@ -199,8 +200,9 @@ impl Groundwork<'_> {
         progress: &mut dyn Progress,
     ) -> Result<(Option<RealDefects>, Vec<UsedDefect>)> {
         let Some(folder) = &learning.defects else { return Ok((None, Vec::new())) };
-        let defects = RealDefects::load(&defect_images(folder)?, loader, progress)
-            .map_err(|e| Error::file(folder, e.to_string()))?;
+        let defects = defect_images(folder)?.settle(self.options.strict, |text| progress.note(text))?;
+        let defects =
+            RealDefects::load(&defects, loader, progress).map_err(|e| Error::file(folder, e.to_string()))?;
         let used = defects.files().iter().map(|path| {
             let name = path.strip_prefix(folder).unwrap_or(path).display().to_string();
             Ok(UsedDefect { name, sha256: hash_file(path)? })
