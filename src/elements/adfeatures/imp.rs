@@ -263,6 +263,9 @@ impl BaseTransformImpl for AdFeatures {
             stream.forget();
             *lock(&self.admission) = Admission::default();
         }
+        if let gst::EventView::Tag(tag) = event.view() {
+            self.warn_of_orientation(tag.tag());
+        }
         self.parent_sink_event(event)
     }
 
@@ -356,6 +359,23 @@ impl AdFeatures {
     fn fail(&self, error: &Error) -> gst::FlowError {
         gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
         gst::FlowError::Error
+    }
+
+    /// Image files are learned from and judged as their tag says that they are to be looked at; frames are inspected as they come.
+    fn warn_of_orientation(&self, tags: &gst::TagListRef) {
+        if let Some(orientation) = tags.get::<gst::tags::ImageOrientation>()
+            && orientation.get() != "rotate-0"
+        {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Format,
+                (
+                    "the stream says that it is to be shown with the orientation '{}' and is inspected without; where the bundle has learned \
+                     from image files, which are turned as they say, put 'videoflip video-direction=auto' before this element",
+                    orientation.get()
+                )
+            );
+        }
     }
 
     /// Loads the model of `settings` in a thread of its own; the streaming thread takes it over between two frames.

@@ -15,6 +15,10 @@
 //! With `threads=0` the network uses all cores that the process may use, and streams of the same bundle in one process share it and take turns; with a
 //! number each stream has a network of its own. With `interval` above 1 the frames between carry the last result with
 //! `fresh=false`; so do copies that `videorate` has marked. This version runs on the processor alone; a device that is asked for by name and missing is an error.
+//!
+//! Where the bundle has learned from images of 16 bits, frames of 16 bits (`GRAY16_LE`, `GRAY16_BE`, `ARGB64` and their like) have the same
+//! scores as files, in the range of values that the bundle keeps. Frames are inspected as they come: a stream whose tags say that it is to be turned
+//! is a warning, and `videoflip video-direction=auto` before this element turns it.
 
 mod admission;
 mod follow;
