@@ -77,6 +77,7 @@ impl Picture {
     ///
     /// # Errors
     /// If the buffer cannot be mapped.
+    #[cfg(feature = "train")]
     pub(crate) fn each_deep_value(&self, mut look: impl FnMut(u16)) -> Result<()> {
         let (pixel, first) = match self.info.format() {
             GREY16 => (1, 0),
