@@ -29,15 +29,15 @@ pub fn pictures(
     let shown = SHOWN.min(maps.images);
     let mut pictures = Vec::new();
     for number in (0..shown).map(|i| (2 * i + 1) * maps.images / (2 * shown)) {
-        let path = &learned.images()[number].name;
+        let path = learned.images()[number].name();
         // It was there a moment ago, and a page without it is better than none.
-        let Ok(picture) = load_picture(&data.join(path)) else { continue };
+        let Ok(picture) = load_picture(&data.join(&path)) else { continue };
         let geometry = *Preprocessor::new(picture.info(), &manifest.input, None)?.geometry();
         let mut small = reduce(to_rgb(picture.info(), &picture.frame()?, manifest.input.range)?, SIDE);
         let input = jpeg(&small, QUALITY)?;
         darken_background(&mut small, &maps, number, geometry);
         let overlay = jpeg(&small, QUALITY)?;
-        pictures.push(TrainingImage { path: path.clone(), input, overlay, ..TrainingImage::default() });
+        pictures.push(TrainingImage { path, input, overlay, ..TrainingImage::default() });
     }
     Ok(pictures)
 }
