@@ -67,9 +67,7 @@ impl Network {
             // Threads that sleep between two operators wake up too late to be of use. Threads that spin between frames would take
             // the cores from the rest of the pipeline: they stop at the end of a run.
             .with_intra_op_spinning(true)?
-            .with_config_entry("session.force_spinning_stop", "1")?
-            // Processors without instructions for products of bytes would let them overflow, and say something else than others do.
-            .with_config_entry("session.x64quantprecision", "1")?;
+            .with_config_entry("session.force_spinning_stop", "1")?;
         let session = { builder }.commit_from_memory(model)?;
         let input_shape = [1, 3, height as usize, width as usize];
         let input_name = check_input(&session, input_shape)?;

@@ -1,10 +1,13 @@
-//! The weights of a convolution as bytes.
+//! The weights of a convolution as bytes, of which seven bits are used.
+//!
+//! Processors without instructions for products of bytes (x86-64 without VNNI) add two products of an unsigned and a signed byte in 16 bits,
+//! and cut off what does not fit: 2 * 255 * 127 does not, 2 * 255 * 63 does. So every processor computes the same sums.
 
 use crate::network::onnx::{DataType, TensorProto};
 use std::borrow::Cow;
 
-/// Weights lie between minus and plus so much.
-const MOST: f32 = 127.0;
+/// Weights lie between minus and plus so much: the largest for which two products fit into 16 bits.
+const MOST: f32 = 63.0;
 /// A bias has so many units of a product at most, so that there is room for the products in 32 bits.
 const MOST_BIAS: f32 = (1 << 30) as f32;
 
@@ -80,11 +83,18 @@ mod tests {
     }
 
     #[test]
-    fn each_channel_uses_all_bytes() {
-        let weights = tensor(&[2, 2, 1, 1], &[1.27, -0.5, 0.00254, 0.001]);
+    fn each_channel_uses_all_seven_bits() {
+        let weights = tensor(&[2, 2, 1, 1], &[1.26, -0.5, 0.00252, 0.001]);
         let rounded = round(&weights, Some(&tensor(&[2], &[0.1, -0.2])), 0.5).unwrap();
-        assert_eq!(rounded.weights, [127, -50, 127, 50]);
-        assert_eq!(rounded.bias, Some(vec![20, -20_000]));
+        assert_eq!(rounded.weights, [63, -25, 63, 25]);
+        assert_eq!(rounded.bias, Some(vec![10, -10_000]));
+    }
+
+    #[test]
+    fn two_products_fit_into_sixteen_bits() {
+        let rounded = round(&tensor(&[1, 3, 1, 1], &[-0.7, 0.7, 0.1]), None, 0.01).unwrap();
+        let largest = rounded.weights.iter().map(|w| i32::from(*w).abs()).max().unwrap();
+        assert!(2 * i32::from(u8::MAX) * largest <= i32::from(i16::MAX), "{largest}");
     }
 
     #[test]
