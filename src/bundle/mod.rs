@@ -81,15 +81,28 @@ impl Bundle {
     /// # Errors
     /// If anything in it is missing, damaged, of a newer format or inconsistent.
     pub fn open(path: &Path) -> Result<Self> {
-        // Whoever replaces a bundle puts another folder in its place. Files of both would not be one bundle.
+        // Whoever replaces a bundle puts another folder in its place. Files of both would not be one bundle, and where the first is put
+        // back meanwhile, that alone tells.
+        let mut last = None;
         for _ in 0..ATTEMPTS {
             let before = Version::of(path).ok();
             let opened = Self::open_files(path);
-            if Version::of(path).ok() == before {
-                return opened;
+            if Version::of(path).ok() != before {
+                continue;
+            }
+            match opened {
+                Ok(bundle) if bundle.check_found().is_ok() => return Ok(bundle),
+                opened => last = Some(opened),
             }
         }
-        Err(Error::file(path, "is replaced again and again while it is opened; try again later"))
+        last.unwrap_or_else(|| {
+            Err(Error::file(path, "is replaced again and again while it is opened; try again later"))
+        })
+    }
+
+    /// An error if graph or bank, as they were read, are not those that the manifest lists.
+    fn check_found(&self) -> Result<()> {
+        self.found.iter().try_for_each(|(name, sha256)| check_hash(&self.manifest, &self.path, name, sha256))
     }
 
     fn open_files(path: &Path) -> Result<Self> {
@@ -165,9 +178,7 @@ impl Bundle {
         let network = Network::load(&self.graph, (input.width, input.height), outputs, device, threads)
             .map_err(|e| self.blame_graph(e))?;
         // After what says better what is wrong.
-        for (name, sha256) in &self.found {
-            check_hash(&self.manifest, &self.path, name, sha256)?;
-        }
+        self.check_found()?;
         Ok(Arc::new(Mutex::new(network)))
     }
 

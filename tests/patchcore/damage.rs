@@ -40,8 +40,14 @@ pub fn spoilt_bank(
         (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).unwrap())
     });
     let bank = safetensors::serialize(views, None).unwrap();
-    edit(folder.path(), |manifest| manifest["files"][BANK]["bytes"] = json!(bank.len()));
-    std::fs::write(folder.path().join(BANK), bank).unwrap();
+    let file = folder.path().join(BANK);
+    std::fs::write(&file, &bank).unwrap();
+    // As somebody who means harm would.
+    let sha256 = gstanomaly::bundle::hash_file(&file).unwrap();
+    edit(folder.path(), |manifest| {
+        manifest["files"][BANK]["bytes"] = json!(bank.len());
+        manifest["files"][BANK]["sha256"] = json!(sha256);
+    });
     folder
 }
 
