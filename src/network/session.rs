@@ -64,10 +64,9 @@ impl Network {
         let builder = Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads)?
-            // Threads that sleep between two operators wake up too late to be of use. Threads that spin between frames would take
-            // the cores from the rest of the pipeline: they stop at the end of a run.
-            .with_intra_op_spinning(true)?
-            .with_config_entry("session.force_spinning_stop", "1")?;
+            // Threads that spin between two operators take the cores from the rest of the pipeline and from other processes, which then
+            // wait for each other: two of them on two cores were slower by half.
+            .with_intra_op_spinning(false)?;
         let session = { builder }.commit_from_memory(model)?;
         let input_shape = [1, 3, height as usize, width as usize];
         let input_name = check_input(&session, input_shape)?;
