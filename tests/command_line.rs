@@ -213,7 +213,8 @@ fn info_describes_and_verifies() {
         "efficientnet-lite0 (Apache-2.0)",
         "64x64, stretch",
         "12 images of good",
-        "neighbours = 10",
+        // Parts that lie as they did are compared with as many images as there are, up to 60.
+        "neighbours = 12",
         "as in the",
         "warn level ",
         "set so that     of good parts, about 0.5 % are to be rejected and 5 % to reach the warn level",
@@ -287,8 +288,10 @@ fn calibrate_sets_both_levels() {
     assert_eq!(calibration["false_alarms"], serde_json::json!({"warn": 0.3, "reject": 0.01}));
     assert_eq!((&result["warn"], &result["threshold"]), (&calibration["warn"], &calibration["threshold"]));
     assert!(result["warn_before"].is_number() && result["warn"].as_f64() < result["threshold"].as_f64());
-    // Of four images one is over the quantile of 70 %: and none is rejected.
-    assert_eq!(result["levels"]["normal"], serde_json::json!({"normal": 3, "warn": 1, "reject": 0}));
+    // Of four images one or two are over a level that three of ten reach, and none is rejected.
+    let normal = &result["levels"]["normal"];
+    assert!(matches!(normal["warn"].as_u64(), Some(1 | 2)) && normal["reject"] == 0, "{normal}");
+    assert_eq!(normal["normal"].as_u64().unwrap() + normal["warn"].as_u64().unwrap(), 4);
     assert_eq!(result["levels"]["defective"], serde_json::json!({"normal": 0, "warn": 0, "reject": 4}));
     let text = shop.succeeds(command).stdout;
     for part in [
