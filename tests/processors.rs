@@ -3,7 +3,6 @@
 #![cfg(all(feature = "train", target_arch = "x86_64"))]
 
 #[path = "common/product.rs"]
-#[allow(dead_code, reason = "other tests need the rest")]
 mod product;
 
 use gstanomaly::bundle::Manifest;
