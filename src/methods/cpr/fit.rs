@@ -121,6 +121,13 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     drop(looked);
     let draft = match (&options.learning, &head) {
         (Some(_), _) => draft,
+        (None, _) if alignment >= Params::FIXED => {
+            progress.note(&format!(
+                "alignment: the place in the image explains {:.0} % of the features' variance: parts that always lie the same",
+                100.0 * alignment
+            ));
+            draft
+        }
         (None, Some(_)) => {
             if alignment < Params::SCATTERED {
                 progress.note(&format!(
