@@ -80,9 +80,13 @@ impl Admission {
     /// How much too late a frame would leave that is here `delay` after its running time; `None` where it comes in time, or nobody
     /// shows frames by the clock.
     fn lateness(&self, delay: i64, cost: gst::ClockTime) -> Option<i64> {
-        let mut allowed: Vec<i64> = self.allowed.iter().copied().collect();
+        if self.allowed.len() <= REPORTS / 2 {
+            return None;
+        }
+        let mut allowed = [i64::MAX; REPORTS];
+        allowed.iter_mut().zip(&self.allowed).for_each(|(place, &report)| *place = report);
         allowed.sort_unstable();
-        let allowed = *allowed.get(REPORTS / 2)?;
+        let allowed = allowed[REPORTS / 2];
         let cost = i64::try_from(cost.nseconds()).unwrap_or(i64::MAX);
         let late = delay.saturating_add(cost).saturating_sub(allowed);
         (late > 0).then_some(late)

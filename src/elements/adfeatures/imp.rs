@@ -1,21 +1,20 @@
-use super::super::guard::{self, Guard};
+use super::super::guard::Guard;
 use super::super::latency::{Latency, timed};
 use super::super::{crop, lock, raw_video_pads};
 use super::admission::Admission;
 use super::follow::{self, Follower};
 use super::model::{Model, Pending, Settings, Stream};
+use super::properties::properties;
 use crate::Error;
-use crate::frame::{Rect, Roi};
 use crate::meta::FeaturesMeta;
 use crate::network::{Device, cores};
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::BaseTransformMode;
 use gst_base::subclass::prelude::*;
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "adfeatures",
         gst::DebugColorFlags::empty(),
@@ -35,67 +34,7 @@ pub struct AdFeatures {
     active: Mutex<Option<Device>>,
     guard: Guard,
     admission: Mutex<Admission>,
-    latency: Latency,
-}
-
-/// The element's properties; `addetect` has them too.
-pub(in crate::elements) fn properties() -> Vec<glib::ParamSpec> {
-    let default = Settings::default();
-    vec![
-        glib::ParamSpecString::builder("model")
-            .nick("Model")
-            .blurb("Folder of the bundle that adtrain made; a new one is loaded beside the running one and takes over between two frames")
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecEnum::builder_with_default("device", default.device)
-            .nick("Device")
-            .blurb("Where the network runs; a device that is asked for by name and missing is an error")
-            .mutable_ready()
-            .build(),
-        glib::ParamSpecInt::builder("device-id")
-            .nick("Device number")
-            .blurb("Which of several cards")
-            .minimum(0)
-            .default_value(default.device_id)
-            .mutable_ready()
-            .build(),
-        glib::ParamSpecUInt::builder("threads")
-            .nick("Threads")
-            .blurb("Threads of the network, as many as there are cores at most (0 = all cores that this process may use, shared with other streams of the same bundle)")
-            .maximum(1024)
-            .default_value(default.threads)
-            .mutable_ready()
-            .build(),
-        glib::ParamSpecUInt::builder("interval")
-            .nick("Interval")
-            .blurb("Inspect every so many frames (1 = every frame); the others carry the last result, marked as not fresh")
-            .minimum(1)
-            .default_value(default.interval)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecString::builder("roi")
-            .nick("Region of interest")
-            .blurb("Part of the frame to inspect, \"x,y,w,h\" in pixels, or \"x%,y%,w%,h%\" (empty = the whole frame)")
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecBoolean::builder("follow")
-            .nick("Follow the bundle")
-            .blurb("Take over a bundle that is put in the place of the one that runs, as 'adtrain update' and 'adtrain calibrate' do, between two frames")
-            .default_value(default.follow)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecString::builder("active-device")
-            .nick("Active device")
-            .blurb("The device that really runs, empty before the start")
-            .read_only()
-            .build(),
-        glib::ParamSpecDouble::builder("inference-time")
-            .nick("Inference time")
-            .blurb("Mean time of a frame in milliseconds")
-            .minimum(0.0)
-            .read_only()
-            .build(),
-    ]
+    pub(super) latency: Latency,
 }
 
 #[glib::object_subclass]
@@ -112,7 +51,7 @@ impl ObjectImpl for AdFeatures {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        self.guard.set(&*self.obj(), pspec, || self.take_value(value, pspec));
+        self.guard.set(&*self.obj(), pspec, || lock(&self.settings).set(pspec.name(), value));
         // The same folder, too: what is in it may have been replaced.
         match pspec.name() {
             "model" if lock(&self.active).is_some() => self.load_beside(lock(&self.settings).clone()),
@@ -122,18 +61,10 @@ impl ObjectImpl for AdFeatures {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = lock(&self.settings);
         match pspec.name() {
-            "model" => settings.model.to_value(),
-            "device" => settings.device.to_value(),
-            "device-id" => settings.device_id.to_value(),
-            "threads" => settings.threads.to_value(),
-            "interval" => settings.interval.to_value(),
-            "roi" => settings.roi.map(|roi| roi.to_string()).to_value(),
-            "follow" => settings.follow.to_value(),
             "active-device" => lock(&self.active).map(Device::name).to_value(),
             "inference-time" => self.latency.mean_ms().to_value(),
-            _ => unimplemented!("GObject only reads properties that exist"),
+            name => lock(&self.settings).get(name),
         }
     }
 
@@ -282,12 +213,14 @@ impl BaseTransformImpl for AdFeatures {
         if buffer.size() == 0 {
             return Ok(gst::FlowSuccess::Ok);
         }
-        let settings = lock(&self.settings).clone();
+        let (roi, interval) = {
+            let settings = lock(&self.settings);
+            (settings.roi, u64::from(settings.interval))
+        };
         let mut stream = lock(&self.stream).take().ok_or(gst::FlowError::Flushing)?;
         let crop = stream.format.as_ref().and_then(|format| crop::part(buffer, format));
-        let result = self
-            .take_over(&mut stream, settings.roi, crop)
-            .and_then(|()| self.inspect(&mut stream, buffer, u64::from(settings.interval)));
+        let result =
+            self.take_over(&mut stream, roi, crop).and_then(|()| self.inspect(&mut stream, buffer, interval));
         let running_time = stream.timeline.running_time(buffer);
         lock(&self.admission).leave(self.obj().upcast_ref(), running_time);
         *lock(&self.stream) = Some(stream);
@@ -296,25 +229,6 @@ impl BaseTransformImpl for AdFeatures {
 }
 
 impl AdFeatures {
-    fn take_value(&self, value: &glib::Value, pspec: &glib::ParamSpec) -> Result<(), String> {
-        let mut settings = lock(&self.settings);
-        match pspec.name() {
-            "model" => settings.model = guard::file_name(value),
-            "device" => settings.device = value.get().expect("checked by GObject"),
-            "device-id" => settings.device_id = value.get().expect("checked by GObject"),
-            "threads" => settings.threads = value.get().expect("checked by GObject"),
-            "interval" => settings.interval = value.get().expect("checked by GObject"),
-            "roi" => {
-                let text = guard::text(value)?.filter(|text| !text.is_empty());
-                let roi = text.map(|text| text.parse::<Roi>()).transpose();
-                settings.roi = roi.map_err(|e| e.to_string())?;
-            }
-            "follow" => settings.follow = value.get().expect("checked by GObject"),
-            _ => unimplemented!("GObject only sets properties that exist"),
-        }
-        Ok(())
-    }
-
     fn begin(&self) -> Result<(), gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
         let model = Model::load(&settings).map_err(|e| match e {
@@ -356,7 +270,7 @@ impl AdFeatures {
         Ok(())
     }
 
-    fn fail(&self, error: &Error) -> gst::FlowError {
+    pub(super) fn fail(&self, error: &Error) -> gst::FlowError {
         gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
         gst::FlowError::Error
     }
@@ -376,96 +290,6 @@ impl AdFeatures {
                 )
             );
         }
-    }
-
-    /// Loads the model of `settings` in a thread of its own; the streaming thread takes it over between two frames.
-    pub(super) fn load_beside(&self, settings: Settings) {
-        let request = {
-            let mut pending = lock(&self.pending);
-            pending.request += 1;
-            // Loaded for an earlier request: only the newest counts.
-            pending.loaded = None;
-            pending.request
-        };
-        let element = self.obj().downgrade();
-        std::thread::spawn(move || {
-            let loaded = Model::load(&settings);
-            let Some(element) = element.upgrade() else { return };
-            let this = element.imp();
-            let mut pending = lock(&this.pending);
-            if pending.request != request {
-                return;
-            }
-            match loaded {
-                Ok(model) => pending.loaded = Some(model),
-                Err(e) => {
-                    let running = pending.running.clone();
-                    drop(pending);
-                    this.keep_model(&settings.model, running);
-                    gst::element_imp_warning!(
-                        this,
-                        gst::ResourceError::OpenRead,
-                        ("the old model stays: {e}")
-                    );
-                }
-            }
-        });
-    }
-
-    /// Has the property name the model that runs again, after `refused` could not be used.
-    fn keep_model(&self, refused: &Option<PathBuf>, running: Option<PathBuf>) {
-        let mut settings = lock(&self.settings);
-        // Unless somebody has set a third one in the meantime.
-        if settings.model == *refused {
-            settings.model = running;
-        }
-    }
-
-    /// Swaps in a model that was loaded beside the running one, or a new part of the frame.
-    fn take_over(
-        &self,
-        stream: &mut Stream,
-        roi: Option<Roi>,
-        crop: Option<Rect>,
-    ) -> Result<(), gst::FlowError> {
-        let loaded = lock(&self.pending).loaded.take();
-        if loaded.is_none() && (roi, crop) == (stream.roi, stream.crop) {
-            return Ok(());
-        }
-        let old = (stream.model.clone(), stream.roi);
-        let another = loaded.is_some();
-        if let Some(model) = loaded {
-            if Arc::ptr_eq(&model.bundle, &stream.model.bundle) && (roi, crop) == (stream.roi, stream.crop) {
-                // Nothing has changed but perhaps the way to the folder.
-                (stream.model.setting, stream.model.version) = (model.setting, model.version);
-                lock(&self.pending).runs(&stream.model);
-                return Ok(());
-            }
-            gst::info!(CAT, imp = self, "{} takes over", model.bundle.path().display());
-            stream.model = model;
-            self.latency.reset();
-        }
-        if let Err(e) = stream.prepare(roi, crop) {
-            let refused = std::mem::replace(&mut stream.model, old.0);
-            self.keep_model(&refused.setting, stream.model.setting.clone());
-            lock(&self.settings).roi = old.1;
-            // What the metadata shows is no wish that could be left aside.
-            if crop != stream.crop {
-                stream.prepare(old.1, crop).map_err(|_| self.fail(&e))?;
-            }
-            gst::element_imp_warning!(
-                self,
-                gst::ResourceError::Settings,
-                ("everything stays as it was: {e}")
-            );
-        } else if another {
-            let object = self.obj();
-            let message = gst::message::Element::builder(stream.model.message()).src(&*object).build();
-            // Without a bus nobody listens.
-            let _ = object.post_message(message);
-        }
-        lock(&self.pending).runs(&stream.model);
-        Ok(())
     }
 
     fn inspect(

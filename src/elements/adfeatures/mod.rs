@@ -24,8 +24,10 @@ mod admission;
 mod follow;
 mod imp;
 mod model;
+mod properties;
+mod take_over;
 
-pub(super) use imp::properties;
+pub(super) use properties::properties;
 
 glib::wrapper! {
     /// The element.

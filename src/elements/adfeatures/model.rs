@@ -167,9 +167,11 @@ impl Stream {
     /// Whether a frame says that it is the one before once more, as `videorate` and others make them; that one's result is there then.
     pub fn is_repeated(&mut self, buffer: &gst::BufferRef) -> bool {
         let place = |memory: &gst::MemoryRef| (memory.as_ptr() as usize, memory.offset(), memory.size());
-        let memory: Vec<Place> = buffer.iter_memories().map(place).collect();
-        let same = self.memory == memory;
-        self.memory = memory;
+        let same = buffer.iter_memories().map(place).eq(self.memory.iter().copied());
+        if !same {
+            self.memory.clear();
+            self.memory.extend(buffer.iter_memories().map(place));
+        }
         same && self.last.is_some() && buffer.flags().contains(gst::BufferFlags::GAP)
     }
 }
