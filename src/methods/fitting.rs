@@ -47,7 +47,7 @@ pub trait Progress {
     /// Something that the user should know.
     fn note(&mut self, message: &str);
     /// To calibrate, the image of this number in the bank's order was scored without itself: its anomaly map, raw values,
-    /// `[input height, input width]`.
+    /// `[input height, input width]`. Of several for an image the last counts.
     fn scored(&mut self, _image: usize, _map: &[f32]) {}
     /// Whether the user wants to stop.
     fn interrupted(&self) -> bool {

@@ -6,7 +6,7 @@
 
 use super::centroids::cluster;
 use super::distributions::{Features, estimate, working_memory};
-use super::held_out::{self, HeldOut, Unseen};
+use super::held_out::{self, HeldOut};
 use super::statistics::{Spread, order_channels};
 use super::{NAME, Npad, Params, aggregate, heads, outputs, shape};
 use crate::bundle::{Bank, Manifest, Staging};
@@ -122,11 +122,15 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let (features, weights, clusters, firsts) = (&features, &weights, &clusters, &firsts);
     let held_out =
         HeldOut { features, weights, clusters, per_image, images: firsts, scratch: &options.scratch };
+    // First, so that of an image's maps that of the later round, with more images, is the last.
+    let fewer = match halves {
+        0 => None,
+        halves => Some(held_out.judge(halves, &params, images.input(), progress)?.scores),
+    };
     let judged = held_out.judge(folds, &params, images.input(), progress)?;
     params.map_scale = judged.map_scale();
     let mut scores = judged.scores;
-    if halves > 0 {
-        let fewer = held_out.judge(halves, &params, images.input(), &mut Unseen(progress))?.scores;
+    if let Some(fewer) = fewer {
         held_out::carry_on(&mut scores, folds, &fewer, halves);
     }
     if params.shifts > 0 {

@@ -110,27 +110,6 @@ fn median(values: &[f64]) -> f64 {
     if sorted.is_empty() { 0.0 } else { quantile(&sorted, 0.5) }
 }
 
-/// Progress that does not hear of the maps of a second round: those of the first are the ones to show.
-pub(super) struct Unseen<'a>(pub &'a mut dyn Progress);
-
-impl Progress for Unseen<'_> {
-    fn stage(&mut self, name: &str, steps: usize) {
-        self.0.stage(name, steps);
-    }
-    fn advance(&mut self) {
-        self.0.advance();
-    }
-    fn detail(&mut self, text: &str) {
-        self.0.detail(text);
-    }
-    fn note(&mut self, message: &str) {
-        self.0.note(message);
-    }
-    fn interrupted(&self) -> bool {
-        self.0.interrupted()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
