@@ -310,17 +310,14 @@ fn conversion(geometry: &Geometry, threads: u32) -> gst_video::VideoConverterCon
 mod tests {
     use super::*;
 
+    fn spec((width, height): (u32, u32), mean: f32, std: f32) -> InputSpec {
+        InputSpec { width, height, fit: Fit::Stretch, mean: [mean; 3], std: [std; 3], range: None }
+    }
+
     /// The input's values for a frame of one colour, on the scale of 0 to 255.
     fn seen(format: gst_video::VideoFormat, (width, height): (u32, u32), planes: [u8; 3]) -> Vec<f32> {
         gst::init().unwrap();
-        let spec = InputSpec {
-            width: 64,
-            height: 64,
-            fit: Fit::Stretch,
-            mean: [0.0; 3],
-            std: [1.0; 3],
-            range: None,
-        };
+        let spec = spec((64, 64), 0.0, 1.0);
         let info = gst_video::VideoInfo::builder(format, width, height).build().unwrap();
         let buffer = gst::Buffer::with_size(info.size()).unwrap();
         let mut frame = gst_video::VideoFrame::from_buffer_writable(buffer, &info).unwrap();
@@ -357,14 +354,7 @@ mod tests {
     #[test]
     fn threads_make_no_difference() {
         gst::init().unwrap();
-        let spec = InputSpec {
-            width: 64,
-            height: 96,
-            fit: Fit::Stretch,
-            mean: [0.0; 3],
-            std: [1.0; 3],
-            range: None,
-        };
+        let spec = spec((64, 96), 0.0, 1.0);
         for format in
             [gst_video::VideoFormat::Nv12, gst_video::VideoFormat::Yuy2, gst_video::VideoFormat::Rgb]
         {
@@ -391,14 +381,7 @@ mod tests {
     fn pixels_taken_as_they_are_equal_converted_ones() {
         gst::init().unwrap();
         let rgb: Vec<u8> = (0..32 * 32 * 3).map(|i| (i * 7 % 256) as u8).collect();
-        let spec = InputSpec {
-            width: 32,
-            height: 32,
-            fit: Fit::Stretch,
-            mean: [127.0; 3],
-            std: [128.0; 3],
-            range: None,
-        };
+        let spec = spec((32, 32), 127.0, 128.0);
         let picture = crate::frame::Picture::from_rgb(32, 32, &rgb).unwrap();
         let mut direct = Preprocessor::new(picture.info(), &spec, None).unwrap();
         assert!(direct.colours.is_none() && direct.scaler.is_none());

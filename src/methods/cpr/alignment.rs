@@ -15,7 +15,9 @@ pub(super) fn alignment(maps: &LayerMaps<'_>) -> f64 {
     let mut means = vec![0.0; places * channels];
     for (place, mean) in means.chunks_exact_mut(channels).enumerate() {
         let of_all = || (0..images).map(|image| maps.feature(image * places + place));
-        of_all().for_each(|feature| add(mean, feature, |value| value / images as f64));
+        for feature in of_all() {
+            mean.iter_mut().zip(feature).for_each(|(mean, value)| *mean += f64::from(value) / images as f64);
+        }
         for feature in of_all() {
             let deviations = feature.zip(&*mean).map(|(value, mean)| f64::from(value) - mean);
             within.iter_mut().zip(deviations).for_each(|(sum, deviation)| *sum += deviation * deviation);
@@ -36,10 +38,6 @@ pub(super) fn alignment(maps: &LayerMaps<'_>) -> f64 {
         explained += if of_places + within > 0.0 { of_places / (of_places + within) } else { 0.0 };
     }
     explained / channels as f64
-}
-
-fn add(sums: &mut [f64], feature: impl Iterator<Item = f32>, part: impl Fn(f64) -> f64) {
-    sums.iter_mut().zip(feature).for_each(|(sum, value)| *sum += part(f64::from(value)));
 }
 
 #[cfg(test)]
