@@ -191,7 +191,7 @@ fn the_latency_query_tells_the_time_that_inspection_takes() {
 #[test]
 fn late_frames_are_skipped_and_the_delay_does_not_grow() {
     // One thread on a larger input is far slower than 200 frames a second.
-    let slow = product::fit("slow", (320, 320), Foreground::Off);
+    let slow = product::fit("slow", (512, 512), Foreground::Off);
     let elements = chain(&slow).replace("adfeatures", "adfeatures threads=1");
     for elements in [elements.clone(), elements.replace(" ! ", " ! queue max-size-buffers=2 ! ")] {
         let pipeline = live(200, &elements, "sync=true qos=true");
