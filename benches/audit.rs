@@ -67,7 +67,7 @@ fn main() {
 }
 
 fn decode(video: &Path) -> Vec<VideoFrame> {
-    let mut frames = VideoFrames::open(video).unwrap();
+    let mut frames = VideoFrames::open(video, None).unwrap();
     std::iter::from_fn(|| frames.next_frame().unwrap()).take(KEPT).collect()
 }
 

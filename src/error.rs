@@ -24,6 +24,9 @@ pub enum Error {
         /// What was expected and what was found.
         problem: String,
     },
+    /// A file has sound or other streams and no video.
+    #[error("{}: has no video", .0.display())]
+    NoVideo(PathBuf),
     /// ONNX Runtime is missing, too old, or refused a graph.
     #[error("ONNX Runtime: {0}")]
     Runtime(String),

@@ -9,6 +9,8 @@
 
 #[path = "audit/damage.rs"]
 mod damage;
+#[path = "audit/film.rs"]
+mod film;
 #[path = "audit/flood.rs"]
 mod flood;
 #[path = "audit/interruption.rs"]
@@ -18,6 +20,8 @@ mod line;
 #[path = "../examples/made_up_recording.rs"]
 #[allow(dead_code, reason = "its main is for people")]
 mod recording;
+#[path = "audit/recordings.rs"]
+mod recordings;
 #[path = "audit/tables.rs"]
 mod tables;
 

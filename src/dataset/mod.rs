@@ -18,4 +18,4 @@ pub use layout::{GOOD, GOOD_NAMES, is_good};
 pub use masks::{at_input, load_mask, read_masks};
 pub use testing::{Defect, TestImage, defect_images, expect_good_and_defective, test_images};
 pub use training::{Found, folder_images, training_images};
-pub use video::{VIDEO_EXTENSIONS, VideoFrame, VideoFrames, is_video};
+pub use video::{Findings, Gap, Jump, Length, Track, VIDEO_EXTENSIONS, VideoFrame, VideoFrames, is_video};

@@ -54,7 +54,8 @@ pub fn fit(bundle: &Path) {
 }
 
 /// Runs a pipeline to its end.
-fn play(pipeline: &str) {
+pub fn play(pipeline: &str) {
+    gst::init().unwrap();
     let pipeline = gst::parse::launch(pipeline).unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
@@ -162,6 +163,12 @@ impl Line {
             }
         }
         files
+    }
+
+    /// The lines of a folder's videos.csv, by their columns.
+    pub fn videos(&self, folder: &str) -> Vec<BTreeMap<String, String>> {
+        let mut reader = csv::Reader::from_path(self.path(folder).join("videos.csv")).unwrap();
+        reader.deserialize().map(Result::unwrap).collect()
     }
 
     /// The events of a folder's results.

@@ -70,8 +70,8 @@ fn frames_in_warn_are_counted_and_make_no_event() {
     }
     check_events(&line.events("all"), &line.damaged);
     let videos = std::fs::read_to_string(line.path("all/videos.csv")).unwrap();
-    assert!(videos.starts_with("video,seconds,frames,inspected,events,problem,warn_frames\n"), "{videos}");
-    assert!(videos.ends_with(&format!(",{},,{warn}\n", line.damaged.len())), "{videos}");
+    assert!(videos.starts_with("video,seconds,frames,inspected,events,problem,warn_frames,"), "{videos}");
+    assert_eq!(line.videos("all")[0]["warn_frames"], warn.to_string());
     let page = std::fs::read_to_string(line.path("all/index.html")).unwrap();
     for part in [
         format!("<dt>Frames in warn</dt><dd>{warn}</dd>"),

@@ -11,9 +11,8 @@ use crate::settings;
 use crate::sources::Source;
 use crate::state::{EVENTS, Identity, Progress, RECORDS, State};
 use crate::stills::{self, Peak};
-use crate::time::Length;
 use gstanomaly::Error;
-use gstanomaly::dataset::{VideoFrame, VideoFrames};
+use gstanomaly::dataset::{Findings, VideoFrame, VideoFrames};
 use gstanomaly::methods::{Anomaly, Level};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -21,13 +20,6 @@ use std::time::{Duration, Instant};
 
 /// A kill costs the work since the last checkpoint, which is so long ago at most.
 const CHECKPOINT: Duration = Duration::from_secs(2);
-/// The next frame may be missing for so many ns, and for as long as two frames take, before that is a problem.
-const GAP_TOLERANCE: u64 = 500_000_000;
-/// A video may end so many ns before the length that it declares.
-const END_TOLERANCE: u64 = 1_000_000_000;
-/// Lengths that containers declare are right up to one part in so many.
-const DECLARED_PRECISION: u64 = 50;
-
 /// How a video of the command line fared.
 #[derive(Debug)]
 pub enum Outcome {
@@ -46,6 +38,8 @@ pub struct Rules {
     pub every: u64,
     /// Inspected frames that it takes to change the decision.
     pub hold: u32,
+    /// The number of the video track, from 1, if it is not left to the file.
+    pub track: Option<usize>,
 }
 
 /// Audits a video, or what a run before has left of it; its results lie in `folder`.
@@ -110,9 +104,8 @@ struct Passing {
     number: u64,
     /// In the video, in ns, if it has one.
     time: Option<u64>,
-    /// How long it is shown, in ns.
-    length: Option<u64>,
-    damaged: bool,
+    /// When it ends.
+    end: Option<u64>,
     /// Whether it was handed to the crew.
     inspected: bool,
 }
@@ -123,8 +116,7 @@ impl Passing {
         Self {
             number: frame.number,
             time: frame.time.map(gst::ClockTime::nseconds),
-            length: frame.duration.map(gst::ClockTime::nseconds),
-            damaged: frame.damaged,
+            end: frame.time.map(|time| (time + frame.duration.unwrap_or_default()).nseconds()),
             inspected: frame.number >= known && frame.number.is_multiple_of(rules.every),
         }
     }
@@ -164,23 +156,31 @@ impl<'a> Audit<'a> {
 
     fn run(&mut self, crew: &mut Crew, report: &mut Report<'_>) -> anyhow::Result<()> {
         report.started(&self.state);
-        let failure = self.watch(crew, report)?;
+        let (failed, findings) = match VideoFrames::open(self.path, self.rules.track) {
+            Ok(mut frames) => {
+                let failure = self.watch(&mut frames, crew, report)?;
+                self.state.without_video = matches!(failure, Some(Error::NoVideo(_)));
+                (failure.is_some(), frames.findings(failure.as_ref()))
+            }
+            Err(failure) => (true, Findings::unopened(&failure)),
+        };
         crew.discard()?;
-        if failure.is_none() {
+        if !failed {
             let change = self.state.tracker.finish(self.state.end);
             self.follow(change, report)?;
         }
-        self.state.progress = if failure.is_some() { Progress::Failed } else { Progress::Finished };
-        self.state.problem = problem(&self.state, failure);
+        self.state.progress = if failed { Progress::Failed } else { Progress::Finished };
+        self.state.find(findings);
         self.checkpoint()
     }
 
     /// Takes in all frames that there are; returns what kept it from seeing more.
-    fn watch(&mut self, crew: &mut Crew, report: &mut Report<'_>) -> anyhow::Result<Option<Error>> {
-        let mut frames = match VideoFrames::open(self.path) {
-            Ok(frames) => frames,
-            Err(failure) => return Ok(Some(failure)),
-        };
+    fn watch(
+        &mut self,
+        frames: &mut VideoFrames,
+        crew: &mut Crew,
+        report: &mut Report<'_>,
+    ) -> anyhow::Result<Option<Error>> {
         let known = self.state.frames;
         let mut checkpoint = Instant::now();
         let mut waiting = VecDeque::new();
@@ -230,18 +230,11 @@ impl<'a> Audit<'a> {
         crew: &mut Crew,
         report: &mut Report<'_>,
     ) -> anyhow::Result<Option<Error>> {
-        let before = self.end;
-        self.end = passing.time.map(|time| time.saturating_add(passing.length.unwrap_or(0))).or(before);
+        self.end = passing.end.or(self.end);
         // A run before has seen it.
         if passing.number < self.state.frames {
             return Ok(None);
         }
-        if let (Some(before), Some(time), Some(length)) = (before, passing.time, passing.length)
-            && time.saturating_sub(before) > GAP_TOLERANCE.max(length.saturating_mul(2))
-        {
-            self.state.gaps.push((before, time));
-        }
-        self.state.damaged_frames += u64::from(passing.damaged);
         if passing.inspected {
             let Inspected { frame, anomaly } = crew.receive()?;
             match anomaly {
@@ -318,33 +311,4 @@ impl<'a> Audit<'a> {
         self.state.event_bytes = self.events.sync()?;
         Ok(self.state.save(&self.folder)?)
     }
-}
-
-/// What is wrong with a video, in one line.
-fn problem(state: &State, failure: Option<Error>) -> Option<String> {
-    let mut problems = Vec::new();
-    if let Some(failure) = &failure {
-        // The path stands before it already.
-        problems.push(match failure {
-            Error::File { problem, .. } => problem.clone(),
-            Error::Io { source, .. } => source.to_string(),
-            other => other.to_string(),
-        });
-    } else if let (Some(declared), Some(end)) = (state.declared, state.end)
-        && declared.saturating_sub(end) > END_TOLERANCE.max(declared / DECLARED_PRECISION)
-    {
-        problems.push(format!("ends after {} of the {} that it declares", Length(end), Length(declared)));
-    }
-    let missing: u64 = state.gaps.iter().map(|(from, to)| to - from).sum();
-    match state.gaps.as_slice() {
-        [] => (),
-        [(from, to)] => problems.push(format!("no frames from {} to {}", Length(*from), Length(*to))),
-        gaps => problems.push(format!("no frames in {} places, {} in all", gaps.len(), Length(missing))),
-    }
-    match state.damaged_frames {
-        0 => (),
-        1 => problems.push("1 damaged frame".into()),
-        count => problems.push(format!("{count} damaged frames")),
-    }
-    (!problems.is_empty()).then(|| problems.join("; "))
 }

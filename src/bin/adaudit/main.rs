@@ -66,6 +66,9 @@ struct Arguments {
     /// Inspected frames in a row that it takes to begin an event, and to end it
     #[arg(long, default_value_t = 1, value_name = "FRAMES")]
     hold: u32,
+    /// Inspect the N-th video track of each file, from 1 [default: the one that the file marks as its default, or the first]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    track: Option<usize>,
     /// Image that covers the frame: where it is black, nothing is inspected
     #[arg(long, value_name = "FILE")]
     ignore_mask: Option<PathBuf>,
@@ -78,7 +81,7 @@ struct Arguments {
     /// Leave tables and page to a later run
     #[arg(long)]
     no_report: bool,
-    /// Exit with 0 although videos are damaged; they are reported all the same
+    /// Exit with 0 although videos are damaged or files have none; they are reported all the same
     #[arg(long)]
     accept_damaged: bool,
     /// Print progress, events and videos as lines of JSON
@@ -104,7 +107,7 @@ DIR gets index.html (all there is to see), events.csv and events.parquet, frames
 videos.csv, and two stills of each event. After a kill or Ctrl-C the same command goes on; other settings need another DIR. A \
 damaged video is reported, and what could be read of it counts.
 
-Exit code: 0 done, 1 failed or a video was damaged, 2 wrong command line, 130 stopped with Ctrl-C.";
+Exit code: 0 done, 1 failed, a video was damaged or a file has none, 2 wrong command line, 130 stopped with Ctrl-C.";
 
 fn finite(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(|| "expected a number".into())
@@ -170,7 +173,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         device: arguments.hardware.device,
         threads: arguments.hardware.threads,
         jobs: arguments.jobs,
-        rules: Rules { every: arguments.every, hold: arguments.hold },
+        rules: Rules { every: arguments.every, hold: arguments.hold, track: arguments.track },
         options,
     };
     let outcomes = plan.run(&sources, &folder.videos(), &board);
@@ -190,6 +193,7 @@ fn settings(arguments: &Arguments, bundle: &Bundle) -> anyhow::Result<(Settings,
         warn: arguments.warn.map(|warn| warn.to_string()),
         min_area: arguments.min_area.to_string(),
         hold: arguments.hold,
+        track: arguments.track,
         ignore_mask_sha256: mask.map(hash).transpose()?,
     };
     let ignore = mask.map(IgnoreMask::load).transpose()?.map(Arc::new);
@@ -237,7 +241,8 @@ fn conclude(
         missing += errors.len();
         total
     };
-    let damaged = if arguments.videos.is_empty() { total.damaged } else { named.damaged };
+    let told = if arguments.videos.is_empty() { total } else { named };
+    let (damaged, without_video) = (told.damaged, told.without_video);
     let page = (!arguments.no_report).then(|| folder.join(results::PAGE));
     let (frames, seconds) = board.speed();
     board.emit(&json!({
@@ -247,6 +252,7 @@ fn conclude(
         "events": total.events,
         "warn_frames": total.warn_frames,
         "damaged": damaged,
+        "without_video": without_video,
         "missing": missing,
         "left_to_others": busy,
         "inspected": frames,
@@ -272,6 +278,11 @@ fn conclude(
     let problems = [
         (missing, "path could not be read", "paths could not be read"),
         (if arguments.accept_damaged { 0 } else { damaged }, "video is damaged", "videos are damaged"),
+        (
+            if arguments.accept_damaged { 0 } else { without_video },
+            "file has no video",
+            "files have no video",
+        ),
         (
             busy,
             "video is left to another adaudit that works on it",

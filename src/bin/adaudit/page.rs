@@ -57,6 +57,8 @@ struct Page<'a> {
 struct Lane<'a> {
     video: &'a Video,
     name: String,
+    /// Which of several tracks it is.
+    track: Option<String>,
     length: String,
     timeline: Timeline,
     /// Its events that have a card, with the card's place in the gallery.
@@ -190,6 +192,11 @@ impl<'a> Lane<'a> {
         Ok(Self {
             video,
             name: name(video),
+            track: video
+                .state
+                .track
+                .zip(video.state.tracks)
+                .and_then(|(track, tracks)| (tracks > 1).then(|| format!("track {track} of {tracks}"))),
             length: video.state.end.map_or_else(|| "length unknown".into(), |end| Length(end).to_string()),
             timeline,
             marks,

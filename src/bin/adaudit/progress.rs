@@ -183,6 +183,13 @@ impl Board {
         }
     }
 
+    /// Says on stderr what is no complaint.
+    fn remark(&self, text: &str) {
+        if self.style != Style::Quiet {
+            self.complain(text);
+        }
+    }
+
     /// A line for machines. Where nobody reads it the audit goes on all the same: its results are in the folder.
     pub fn emit(&self, line: &Value) {
         if self.style == Style::Machines {
@@ -321,9 +328,18 @@ impl<'a> Report<'a> {
             "events": state.count_events(),
             "warn_frames": state.warn_frames,
             "problem": state.problem,
+            "gaps": state.gaps.len(),
+            "gap_seconds": seconds(state.missing()),
+            "clock_jumps": state.jumps,
+            "track": state.track,
+            "tracks": state.tracks,
+            "note": state.note,
         }));
         if let Some(problem) = &state.problem {
             self.board.complain(&format!("{}: {problem}", state.video));
+        }
+        if let Some(note) = &state.note {
+            self.board.remark(&format!("{}: {note}", state.video));
         }
         if state.count_events() > stills::MOST {
             self.board.complain(&format!(

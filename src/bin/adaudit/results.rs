@@ -78,6 +78,8 @@ pub struct Totals {
     pub warn_frames: u64,
     /// Videos with a problem.
     pub damaged: usize,
+    /// Files that have none.
+    pub without_video: usize,
 }
 
 impl Totals {
@@ -88,7 +90,8 @@ impl Totals {
             length: sum.length + state.end.unwrap_or(0),
             events: sum.events + state.count_events(),
             warn_frames: sum.warn_frames + state.warn_frames,
-            damaged: sum.damaged + usize::from(state.problem.is_some()),
+            damaged: sum.damaged + usize::from(state.problem.is_some() && !state.without_video),
+            without_video: sum.without_video + usize::from(state.without_video),
         })
     }
 }

@@ -36,6 +36,9 @@ pub struct Settings {
     pub min_area: String,
     /// Inspected frames that it takes to change the decision.
     pub hold: u32,
+    /// The video track, where it is not the one that each file has for people who have not chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<usize>,
     /// Hash of the ignore mask.
     pub ignore_mask_sha256: Option<String>,
 }
@@ -57,6 +60,7 @@ impl Settings {
     fn difference(&self, old: &Self) -> Option<String> {
         let or = |value: &Option<String>, other: &str| value.clone().unwrap_or_else(|| other.into());
         let short = |hash: &str| hash.get(..12).unwrap_or(hash).to_owned();
+        let track = |settings: &Self| settings.track.map(|track| track.to_string());
         let mask = |settings: &Self| settings.ignore_mask_sha256.as_deref().map(short);
         let pairs = [
             ("layout", old.format.to_string(), self.format.to_string()),
@@ -70,6 +74,7 @@ impl Settings {
             ("--warn", or(&old.warn, "of the bundle"), or(&self.warn, "of the bundle")),
             ("--min-area", old.min_area.clone(), self.min_area.clone()),
             ("--hold", old.hold.to_string(), self.hold.to_string()),
+            ("--track", or(&track(old), "of each file"), or(&track(self), "of each file")),
             ("--ignore-mask", or(&mask(old), "none"), or(&mask(self), "none")),
         ];
         let differing = pairs.into_iter().find(|(_, old, new)| old != new);
@@ -213,6 +218,7 @@ mod tests {
             warn: None,
             min_area: "0".into(),
             hold: 0,
+            track: None,
             ignore_mask_sha256: None,
         }
     }
@@ -228,6 +234,7 @@ mod tests {
             (Settings { threshold: Some("3.5".into()), ..settings() }, "--threshold was of the bundle and"),
             (Settings { warn: Some("3.5".into()), ..settings() }, "--warn was of the bundle and is now 3.5"),
             (Settings { model_sha256: "fedcba9876543210".into(), ..settings() }, "now bottle (fedcba987654)"),
+            (Settings { track: Some(2), ..settings() }, "--track was of each file and is now 2"),
             (Settings { ignore_mask_sha256: Some("ab".into()), ..settings() }, "was none and is now ab"),
         ] {
             let problem = Folder::open(&out, &other).unwrap_err().to_string();

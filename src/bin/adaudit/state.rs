@@ -5,6 +5,7 @@
 
 use crate::event_log;
 use crate::events::{Change, Event, Tracker};
+use gstanomaly::dataset::{Findings, Gap};
 use gstanomaly::evaluate::write_atomically;
 use gstanomaly::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -51,9 +52,6 @@ pub enum Progress {
     Finished,
 }
 
-/// Times of the video between which it has no frames, in ns.
-pub type Gap = (u64, u64);
-
 /// Everything about a video but its records and stills; the events are in a file of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -70,10 +68,22 @@ pub struct State {
     /// Inspected frames that are in warn; older versions did not count them.
     #[serde(default)]
     pub warn_frames: u64,
-    /// Frames that the decoder had to make up in parts.
-    pub damaged_frames: u64,
-    /// Where frames are missing.
+    /// What is worth knowing of it and no problem.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// Where it has no frames for longer than is usual for it, in ns.
     pub gaps: Vec<Gap>,
+    /// How often its clock jumps.
+    #[serde(default)]
+    pub jumps: usize,
+    /// The number of the video track that was inspected, from 1, and how many there are.
+    #[serde(default)]
+    pub track: Option<usize>,
+    #[serde(default)]
+    pub tracks: Option<usize>,
+    /// Whether the file has other streams and no video.
+    #[serde(default)]
+    pub without_video: bool,
     /// Its length by what its container says, in ns.
     pub declared: Option<u64>,
     /// Where its last frame ends, in ns.
@@ -97,14 +107,34 @@ impl State {
             frames: 0,
             inspected: 0,
             warn_frames: 0,
-            damaged_frames: 0,
+            note: None,
             gaps: Vec::new(),
+            jumps: 0,
+            track: None,
+            tracks: None,
+            without_video: false,
             declared: None,
             end: None,
             events: Vec::new(),
             event_bytes: 0,
             tracker: Tracker::default(),
         }
+    }
+
+    /// Keeps what was found out about the recording.
+    pub fn find(&mut self, findings: Findings) {
+        let Findings { problem, note, gaps, jumps, track } = findings;
+        (self.track, self.tracks) = (track.map(|track| track.number), track.map(|track| track.of));
+        (self.problem, self.note, self.gaps, self.jumps) = (problem, note, gaps, jumps.len());
+        if self.jumps > 0 {
+            // The clock that it is told by jumps, too.
+            self.declared = None;
+        }
+    }
+
+    /// The length of its gaps together, in ns.
+    pub fn missing(&self) -> u64 {
+        self.gaps.iter().map(|(from, to)| to - from).sum()
     }
 
     /// The event that went on where the video ended with an error.

@@ -8,6 +8,11 @@ fn time(time: Option<u64>) -> String {
     time.map(|time| format!("{:.3}", seconds(time))).unwrap_or_default()
 }
 
+/// A cell of a number that may not be known.
+fn number(number: Option<usize>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
+
 /// One line for each event.
 pub fn events(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
     let mut table = csv::Writer::from_writer(out);
@@ -54,7 +59,21 @@ pub fn events(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
 /// One line for each video.
 pub fn videos(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
     let mut table = csv::Writer::from_writer(out);
-    table.write_record(["video", "seconds", "frames", "inspected", "events", "problem", "warn_frames"])?;
+    table.write_record([
+        "video",
+        "seconds",
+        "frames",
+        "inspected",
+        "events",
+        "problem",
+        "warn_frames",
+        "gaps",
+        "gap_seconds",
+        "clock_jumps",
+        "track",
+        "tracks",
+        "note",
+    ])?;
     for video in videos {
         table.write_record([
             video.state.video.as_str(),
@@ -64,6 +83,12 @@ pub fn videos(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
             &video.events.len().to_string(),
             video.state.problem.as_deref().unwrap_or_default(),
             &video.state.warn_frames.to_string(),
+            &video.state.gaps.len().to_string(),
+            &time(Some(video.state.missing())),
+            &video.state.jumps.to_string(),
+            &number(video.state.track),
+            &number(video.state.tracks),
+            video.state.note.as_deref().unwrap_or_default(),
         ])?;
     }
     Ok(table.flush()?)

@@ -8,7 +8,7 @@ use crate::console::{self, Console};
 use crate::interrupt;
 use anyhow::Context;
 use gstanomaly::cascade::Cascade;
-use gstanomaly::dataset::VideoFrames;
+use gstanomaly::dataset::{Findings, VideoFrames};
 use gstanomaly::frame::{TraitCounts, load_picture};
 use gstanomaly::methods::fitting::Progress;
 use output::{Folder, Log, Result as Judgement, Unwritten};
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Anomalous frames to keep of each video, the first ones
     #[arg(long, default_value_t = 100, value_name = "N", requires = "out")]
     max_stills: usize,
+    /// Judge the N-th video track of each video, from 1 [default: the one that the file marks as its default, or the first]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    track: Option<usize>,
     /// Print a line of JSON for each image or frame
     #[arg(long)]
     json: bool,
@@ -47,7 +50,7 @@ Examples:
 
 A line has the path, the score, the score from 0 to 1 (0.5 is the threshold), the decision and the level (normal, warn or reject), \
 separated by tabs; a frame \
-of a video is PATH#t=SECONDS, and tabs, line ends and backslashes in a path are escaped as \\t, \\n and \\\\. What cannot be read is reported and passed over, and the exit code is then 1.";
+of a video is PATH#t=SECONDS, and tabs, line ends and backslashes in a path are escaped as \\t, \\n and \\\\. What cannot be read is reported and passed over, what can be read of a damaged video is judged, and the exit code is then 1.";
 
 /// Judges images and frames.
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
@@ -56,13 +59,16 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let mut folder = arguments.out.as_deref().map(|out| Folder::create(out, range)).transpose()?;
     let mut unwritten = Unwritten::default();
     let mut traits = TraitCounts::default();
-    let mut failures = 0;
+    let (mut failures, mut damaged) = (0, 0);
     let mut failed = |error: anyhow::Error| {
         if interrupt::is_cause(&error) || console::is_output(&error) {
             return Err(error);
         }
         eprintln!("adtrain: {}", console::describe(&error));
-        failures += 1;
+        match error.is::<Damaged>() {
+            true => damaged += 1,
+            false => failures += 1,
+        }
         Ok(())
     };
     let mut found = Vec::new();
@@ -94,7 +100,12 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         1 => Some("1 of the paths could not be judged".into()),
         _ => Some(format!("{failures} paths could not be judged")),
     };
-    let problems: Vec<String> = failures.into_iter().chain(unwritten.describe()).collect();
+    let damaged = match damaged {
+        0 => None,
+        1 => Some("1 video is damaged".into()),
+        _ => Some(format!("{damaged} videos are damaged")),
+    };
+    let problems: Vec<String> = failures.into_iter().chain(damaged).chain(unwritten.describe()).collect();
     anyhow::ensure!(problems.is_empty(), "{}", problems.join("; "));
     Ok(())
 }
@@ -126,14 +137,28 @@ fn video(
     arguments: &Arguments,
     console: &mut Console,
 ) -> anyhow::Result<()> {
-    let frames = VideoFrames::open(&source.path)?;
+    let frames = VideoFrames::open(&source.path, arguments.track)?;
     let mut log = folder.and_then(|folder| unwritten.unless(folder.log(&source.name)));
     let judged = each_frame(cascade, source, frames, &mut log, unwritten, arguments, console);
+    if let Ok(Some(note)) = judged.as_ref().map(|findings| &findings.note) {
+        console.note(&format!("{}: {note}", source.path.display()));
+    }
     // What was judged is told, wherever it ended.
     if let Some(log) = log {
         unwritten.unless(log.finish());
     }
-    judged
+    match judged?.problem {
+        Some(problem) => Err(Damaged { path: source.path.clone(), problem }.into()),
+        None => Ok(()),
+    }
+}
+
+/// A video of which not all could be judged.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+struct Damaged {
+    path: PathBuf,
+    problem: String,
 }
 
 fn each_frame(
@@ -144,9 +169,14 @@ fn each_frame(
     unwritten: &mut Unwritten,
     arguments: &Arguments,
     console: &mut Console,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Findings> {
     let mut anomalous = 0;
-    while let Some(frame) = frames.next_frame()? {
+    let failure = loop {
+        let frame = match frames.next_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break None,
+            Err(failure) => break Some(failure),
+        };
         interrupt::check()?;
         let pixels = frame.frame()?;
         let (anomaly, _) =
@@ -171,7 +201,7 @@ fn each_frame(
             *log = None;
         }
         console::print(&judgement.line(arguments.json))?;
-    }
+    };
     if log.is_some() && anomalous > arguments.max_stills {
         console.note(&format!(
             "{}: {} of {anomalous} anomalous frames kept",
@@ -179,5 +209,8 @@ fn each_frame(
             arguments.max_stills
         ));
     }
-    Ok(())
+    match failure {
+        Some(failure) if frames.number() == 0 => Err(failure.into()),
+        failure => Ok(frames.findings(failure.as_ref())),
+    }
 }

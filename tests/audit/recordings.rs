@@ -1,0 +1,48 @@
+//! Recordings as they come: what a player shows is what is inspected, at its times, and what is odd is said.
+
+use crate::film::{H264, JPEG, STEP, Track, Values, film, play, rings, shift_clock, turn, unmark};
+use crate::line::{Line, json_lines, line};
+use image::RgbImage;
+use image::imageops::rotate270;
+
+/// Frames of a recording, and those that are damaged.
+const FRAMES: u64 = 60;
+const DAMAGED: std::ops::Range<u64> = 40..44;
+/// What H.264 makes of a good ring is not as good as what the bundle has learned from.
+const COARSE: &str = "--threshold 335";
+
+fn one(frames: Vec<(u64, RgbImage)>, encoder: &'static str) -> [Track; 1] {
+    [Track { frames, encoder }]
+}
+
+fn seconds(frames: u64) -> f64 {
+    (frames * STEP) as f64 / 1e3
+}
+
+/// Expects one event, in the damaged frames and at their time.
+fn expect_event(line: &Line, out: &str, shift: f64) {
+    let events = line.events(out);
+    let times: Vec<_> = events.iter().map(|event| (event.start, event.end)).collect();
+    assert_eq!(events.len(), 1, "{times:?}");
+    let wanted = [DAMAGED.start, DAMAGED.end].map(|frame| seconds(frame) + shift);
+    assert!((times[0].0 - wanted[0]).abs() < 0.02 && (times[0].1 - wanted[1]).abs() < 0.02, "{times:?}");
+}
+
+fn close(text: &str, seconds: f64) -> bool {
+    (text.parse::<f64>().unwrap() - seconds).abs() < 0.02
+}
+
+#[test]
+fn a_transport_stream_counts_from_its_first_frame() {
+    let line = line();
+    film(&line.path("lead.ts"), "mpegtsmux", &one(rings(FRAMES, DAMAGED), H264));
+    // Recorders let the clock run ahead of what it is for by up to seconds.
+    let mut stream = std::fs::read(line.path("lead.ts")).unwrap();
+    shift_clock(&mut stream, 0.0, -2.0, Values::Reference);
+    std::fs::write(line.path("lead.ts"), stream).unwrap();
+    line.succeeds(&format!("--model b --out found lead.ts {COARSE}"));
+    expect_event(&line, "found", 0.0);
+    let video = &line.videos("found")[0];
+    assert!(close(&video["seconds"], seconds(FRAMES)) && video["frames"] == "60", "{video:?}");
+    assert_eq!((video["problem"].as_str(), video["note"].as_str()), ("", ""));
+}
