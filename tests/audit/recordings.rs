@@ -46,3 +46,34 @@ fn a_transport_stream_counts_from_its_first_frame() {
     assert!(close(&video["seconds"], seconds(FRAMES)) && video["frames"] == "60", "{video:?}");
     assert_eq!((video["problem"].as_str(), video["note"].as_str()), ("", ""));
 }
+
+#[test]
+fn jumps_of_the_clock_are_named_and_the_time_goes_on() {
+    let line = line();
+    film(&line.path("even.ts"), "mpegtsmux", &one(rings(FRAMES, DAMAGED), H264));
+    let even = std::fs::read(line.path("even.ts")).unwrap();
+    for (name, by, told) in [
+        ("ahead.ts", 4900.0, "its clock jumps ahead by 1:21:40.0 at 0:00:0"),
+        ("back.ts", -3.0, "its clock jumps back by 0:00:03.0 at 0:00:0"),
+        ("far.ts", -30_000.0, "its clock jumps back by 8:20:00.0 at 0:00:0"),
+    ] {
+        let mut stream = even.clone();
+        shift_clock(&mut stream, 0.5, by, Values::All);
+        std::fs::write(line.path(name), stream).unwrap();
+        let run = line.succeeds(&format!("--model b --out {name}.out {name} {COARSE}"));
+        run.says(&[told, "times go on from there"]);
+        expect_event(&line, &format!("{name}.out"), 0.0);
+        let video = &line.videos(&format!("{name}.out"))[0];
+        assert!(close(&video["seconds"], seconds(FRAMES)), "{video:?}");
+        assert_eq!((video["problem"].as_str(), video["clock_jumps"].as_str()), ("", "1"));
+    }
+    // Several recordings in one file; what was cut off at its end has no length to be measured by.
+    let many = [&even[..], &even, &even].concat();
+    std::fs::write(line.path("many.ts"), many).unwrap();
+    let run = line.succeeds(&format!("--model b --out many many.ts --json {COARSE}"));
+    let told = json_lines(&run.stdout);
+    let video = told.iter().find(|line| line["type"] == "video").unwrap();
+    assert_eq!((&video["frames"], &video["clock_jumps"]), (&(3 * FRAMES).into(), &2.into()), "{video}");
+    assert!((video["seconds"].as_f64().unwrap() - 3.0 * seconds(FRAMES)).abs() < 0.02, "{video}");
+    assert_eq!(line.events("many").len(), 3);
+}
