@@ -77,3 +77,44 @@ fn jumps_of_the_clock_are_named_and_the_time_goes_on() {
     assert!((video["seconds"].as_f64().unwrap() - 3.0 * seconds(FRAMES)).abs() < 0.02, "{video}");
     assert_eq!(line.events("many").len(), 3);
 }
+
+/// Frames at uneven times, with pauses: as a phone in the dark, or a recorder of a screen.
+fn uneven() -> Vec<(u64, RgbImage)> {
+    let mut time = 0;
+    let mut frames = rings(200, 0..0);
+    for (i, (at, _)) in frames.iter_mut().enumerate() {
+        time += [33, 40, 66, 33, 120, 33, 250, 33][i % 8] + if i % 25 == 24 { 1500 } else { 0 };
+        *at = time;
+    }
+    frames
+}
+
+#[test]
+fn a_variable_frame_rate_is_no_damage_and_damage_in_it_is() {
+    let line = line();
+    film(&line.path("uneven.mkv"), "matroskamux", &one(uneven(), JPEG));
+    let run = line.succeeds("--model b --out found uneven.mkv --every 20");
+    run.says(&["uneven.mkv: no frames in 8 places, 0:00:1"]);
+    let video = &line.videos("found")[0];
+    assert_eq!((video["problem"].as_str(), video["gaps"].as_str()), ("", "8"), "{video:?}");
+    assert!((video["gap_seconds"].parse::<f64>().unwrap() - 12.0).abs() < 1.0, "{video:?}");
+    let page = std::fs::read_to_string(line.path("found/index.html")).unwrap();
+    assert!(page.contains("no frames in 8 places") && !page.contains("are damaged"));
+
+    // Long intervals all along are the rhythm of the recording.
+    let slow = rings(30, 0..0).into_iter().map(|(time, image)| (time * 10, image)).collect();
+    film(&line.path("slow.mkv"), "matroskamux", &one(slow, JPEG));
+    line.succeeds("--model b --out slow slow.mkv --every 10");
+    assert_eq!(line.videos("slow")[0]["note"], "");
+
+    let mut torn = std::fs::read(line.path("uneven.mkv")).unwrap();
+    let (at, length) = (torn.len() / 2, torn.len() / 20);
+    torn[at..at + length].fill(0x55);
+    std::fs::write(line.path("torn.mkv"), torn).unwrap();
+    line.fails("--model b --out torn torn.mkv --every 20").says(&[
+        "torn.mkv: ",
+        "not inspected",
+        "1 video is damaged",
+    ]);
+    assert!(line.videos("torn")[0]["note"].starts_with("no frames in "));
+}
