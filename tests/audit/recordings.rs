@@ -118,3 +118,34 @@ fn a_variable_frame_rate_is_no_damage_and_damage_in_it_is() {
     ]);
     assert!(line.videos("torn")[0]["note"].starts_with("no frames in "));
 }
+
+#[test]
+fn of_two_tracks_the_marked_or_the_wanted_one_is_inspected_and_named() {
+    let line = line();
+    let track = |damaged| Track { frames: rings(FRAMES, damaged), encoder: JPEG };
+    film(&line.path("two.mkv"), "matroskamux", &[track(0..0), track(DAMAGED)]);
+    let run = line.succeeds("--model b --out first two.mkv");
+    run.says(&["two.mkv: video track 1 of 2 was inspected; --track N takes another"]);
+    assert!(line.events("first").is_empty());
+    line.fails("--model b --out first --track 2 two.mkv").says(&["--track was of each file and is now 2"]);
+
+    let run = line.succeeds("--model b --out second --track 2 two.mkv --json");
+    let told = json_lines(&run.stdout);
+    let video = told.iter().find(|line| line["type"] == "video").unwrap();
+    assert_eq!((&video["track"], &video["tracks"]), (&2.into(), &2.into()));
+    expect_event(&line, "second", 0.0);
+    let video = &line.videos("second")[0];
+    assert_eq!((video["track"].as_str(), video["tracks"].as_str()), ("2", "2"));
+    let page = std::fs::read_to_string(line.path("second/index.html")).unwrap();
+    assert!(page.contains("track 2 of 2"));
+
+    let mut marked = std::fs::read(line.path("two.mkv")).unwrap();
+    unmark(&mut marked, 0);
+    std::fs::write(line.path("marked.mkv"), marked).unwrap();
+    line.succeeds("--model b --out marked marked.mkv").says(&["video track 2 of 2"]);
+    expect_event(&line, "marked", 0.0);
+
+    line.fails("--model b --out third --track 3 two.mkv").says(&["has 2 video tracks", "1 video is damaged"]);
+    line.fails("--model b --out single --track 2 good.mkv").says(&["has one video track; leave --track out"]);
+    line.refuses("--model b --out third --track 0 two.mkv");
+}
