@@ -149,3 +149,29 @@ fn of_two_tracks_the_marked_or_the_wanted_one_is_inspected_and_named() {
     line.fails("--model b --out single --track 2 good.mkv").says(&["has one video track; leave --track out"]);
     line.refuses("--model b --out third --track 0 two.mkv");
 }
+
+#[test]
+fn frames_are_turned_as_the_container_says() {
+    let line = line();
+    // A camera on its side: what it records is turned, and the file says how to turn it back.
+    let side = rings(20, 0..20).into_iter().map(|(time, image)| {
+        let wide = RgbImage::from_fn(500, 400, |x, y| *image.get_pixel(x.min(399), y));
+        (time, rotate270(&wide))
+    });
+    film(&line.path("side.mp4"), "mp4mux", &one(side.collect(), H264));
+    let mut file = std::fs::read(line.path("side.mp4")).unwrap();
+    turn(&mut file, [[0, 1], [-1, 0]]);
+    std::fs::write(line.path("side.mp4"), file).unwrap();
+    line.succeeds("--model b --out side side.mp4 --threshold 0");
+    let still = image::open(line.path("side").join(&line.events("side")[0].still)).unwrap().into_rgb8();
+    assert_eq!(still.dimensions(), (500, 400), "it lies as the part did");
+    // The mark is where it was, and red.
+    let mark = |image: &RgbImage| {
+        let red =
+            image.enumerate_pixels().filter(|(.., pixel)| pixel[0] > 180 && pixel[1] < 90 && pixel[2] < 90);
+        red.map(|(x, y, _)| (x, y))
+            .fold((u32::MAX, u32::MAX), |least, at| (least.0.min(at.0), least.1.min(at.1)))
+    };
+    let (x, y) = mark(&still);
+    assert!(x.abs_diff(150) < 8 && y.abs_diff(150) < 8, "{x} {y}");
+}
