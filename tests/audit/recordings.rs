@@ -175,3 +175,50 @@ fn frames_are_turned_as_the_container_says() {
     let (x, y) = mark(&still);
     assert!(x.abs_diff(150) < 8 && y.abs_diff(150) < 8, "{x} {y}");
 }
+
+#[test]
+fn recordings_behind_each_other_in_one_file_are_all_inspected_or_that_is_said() {
+    let line = line();
+    film(&line.path("a.mkv"), "matroskamux", &one(rings(FRAMES, 0..0), JPEG));
+    film(&line.path("b.mkv"), "matroskamux", &one(rings(FRAMES, DAMAGED), JPEG));
+    let join = |name: &str, files: [&str; 2]| {
+        let bytes = files.map(|file| std::fs::read(line.path(file)).unwrap()).concat();
+        std::fs::write(line.path(name), bytes).unwrap();
+    };
+    join("both.mkv", ["a.mkv", "b.mkv"]);
+    line.succeeds("--model b --out both both.mkv").says(&["its clock jumps back by 0:00:12.0 at 0:00:12.0"]);
+    expect_event(&line, "both", seconds(FRAMES));
+    let video = &line.videos("both")[0];
+    assert_eq!((video["frames"].as_str(), video["problem"].as_str()), ("120", ""), "{video:?}");
+    assert!(close(&video["seconds"], 2.0 * seconds(FRAMES)), "{video:?}");
+
+    // The second is of another kind: it cannot be decoded as the first.
+    film(&line.path("c.mkv"), "matroskamux", &one(rings(FRAMES, DAMAGED), H264));
+    join("kinds.mkv", ["a.mkv", "c.mkv"]);
+    line.fails("--model b --out kinds kinds.mkv").says(&["not inspected", "1 video is damaged"]);
+    // A player of MP4 ends where the first one does.
+    film(&line.path("a.mp4"), "mp4mux", &one(rings(FRAMES, 0..0), H264));
+    join("both.mp4", ["a.mp4", "a.mp4"]);
+    line.fails("--model b --out mp4 both.mp4").says(&[
+        "both.mp4: the last 5",
+        " % of the file (",
+        "not inspected",
+    ]);
+    // Recorders fill their files up.
+    let mut padded = std::fs::read(line.path("a.mp4")).unwrap();
+    padded.resize(2 * padded.len(), 0);
+    std::fs::write(line.path("padded.mp4"), padded).unwrap();
+    line.succeeds("--model b --out padded padded.mp4");
+}
+
+#[test]
+fn frames_that_cannot_be_decoded_are_counted() {
+    let line = line();
+    film(&line.path("torn.mp4"), "mp4mux", &one(rings(FRAMES, DAMAGED), H264));
+    let mut torn = std::fs::read(line.path("torn.mp4")).unwrap();
+    let (at, length) = (torn.len() / 4, torn.len() / 3);
+    torn[at..at + length].fill(0x55);
+    std::fs::write(line.path("torn.mp4"), torn).unwrap();
+    line.fails("--model b --out found torn.mp4")
+        .says(&[" of 60 frames could not be decoded", "1 video is damaged"]);
+}
