@@ -222,3 +222,28 @@ fn frames_that_cannot_be_decoded_are_counted() {
     line.fails("--model b --out found torn.mp4")
         .says(&[" of 60 frames could not be decoded", "1 video is damaged"]);
 }
+
+#[test]
+fn sound_alone_is_no_damaged_video() {
+    let line = line();
+    let sound = "audiotestsrc num-buffers=100 ! audioconvert";
+    let cover = "taginject tags=title=song";
+    for (name, muxer) in [
+        ("sound.mkv", "opusenc ! matroskamux"),
+        ("sound.mp4", "avenc_aac ! mp4mux"),
+        ("sound.ts", "avenc_aac ! aacparse ! mpegtsmux"),
+        ("sound.avi", "avimux"),
+    ] {
+        play(&format!("{sound} ! {cover} ! {muxer} ! filesink location={}", line.path(name).display()));
+        let run = line.fails(&format!("--model b --out {name}.out {name}"));
+        assert!(
+            run.stderr.lines().any(|line| line == format!("adaudit: {name}: has no video")),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.ends_with("adaudit: 1 file has no video\n"), "{}", run.stderr);
+        assert!(run.stderr.lines().all(|line| line.len() < 100), "{}", run.stderr);
+        assert_eq!(line.videos(&format!("{name}.out"))[0]["problem"], "has no video");
+    }
+    line.succeeds("--model b --out mixed good.mkv sound.mkv --accept-damaged");
+}
