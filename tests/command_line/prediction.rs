@@ -157,3 +157,65 @@ fn a_broken_video_is_an_error_and_not_a_wait() {
     let result = shop.fails("predict --model b text.mp4 ball.avi good/000.png");
     assert_eq!(result.stdout.lines().count(), 13);
 }
+
+#[test]
+fn a_damaged_video_is_judged_as_far_as_it_goes_and_told() {
+    let shop = Workshop::new();
+    shop.good("good", 12, 1);
+    shop.fit("good", "b");
+    let film = |name: &str, muxer: &str| {
+        play(&format!(
+            "videotestsrc num-buffers=40 pattern=snow ! video/x-raw,format=I420,width=96,height=64,framerate=10/1 \
+             ! jpegenc ! {muxer} ! filesink location={}",
+            shop.path(name).display()
+        ));
+    };
+    film("whole.mkv", "matroskamux");
+    film("whole.mov", "qtmux faststart=true");
+    for (whole, cut) in [("whole.mkv", "cut.mkv"), ("whole.mov", "cut.mov")] {
+        let bytes = std::fs::read(shop.path(whole)).unwrap();
+        shop.write(cut, &bytes[..bytes.len() / 2]);
+    }
+    shop.succeeds("predict --model b whole.mkv whole.mov");
+    let result = shop.fails("predict --model b --json --out kept cut.mkv cut.mov whole.mkv");
+    result.says(&[
+        "adtrain: cut.mkv: ends after 0:00:0",
+        " of the 0:00:04.0 that it declares",
+        "cut.mov: ",
+        "2 videos are damaged",
+    ]);
+    let judged = lines(&result.stdout);
+    let of = |name: &str| judged.iter().filter(|line| line["path"] == name).count();
+    assert_eq!(of("whole.mkv"), 40);
+    assert!(
+        (10..30).contains(&of("cut.mkv")) && (10..30).contains(&of("cut.mov")),
+        "{} {}",
+        of("cut.mkv"),
+        of("cut.mov")
+    );
+    let log = std::fs::read_to_string(shop.path("kept/cut_anomaly.jsonl")).unwrap();
+    assert_eq!(lines(&log).len(), of("cut.mkv"), "what was judged is kept");
+
+    // adaudit says the same of it, in the same words.
+    let mut audit = assert_cmd::Command::cargo_bin("adaudit").unwrap();
+    let audit =
+        audit.args(["--model", "b", "--out", "audit", "cut.mkv"]).current_dir(shop.path("")).assert().code(1);
+    let told = |text: &str| {
+        text.lines().find_map(|line| line.split_once(": cut.mkv: ")).map(|(_, problem)| problem.to_owned())
+    };
+    let told_by_audit = told(&String::from_utf8_lossy(&audit.get_output().stderr));
+    assert!(told_by_audit.is_some() && told_by_audit == told(&result.stderr), "{told_by_audit:?}");
+
+    // Two tracks are named, and the second can be had.
+    play(&format!(
+        "matroskamux name=mux ! filesink location={} \
+         videotestsrc num-buffers=5 ! video/x-raw,width=96,height=64,framerate=10/1 ! jpegenc ! mux. \
+         videotestsrc num-buffers=7 ! video/x-raw,width=96,height=64,framerate=10/1 ! jpegenc ! mux.",
+        shop.path("two.mkv").display()
+    ));
+    let first = shop.succeeds("predict --model b two.mkv");
+    first.says(&["two.mkv: video track 1 of 2 was inspected; --track N takes another"]);
+    assert_eq!(first.stdout.lines().count(), 5);
+    assert_eq!(shop.succeeds("predict --model b --track 2 two.mkv").stdout.lines().count(), 7);
+    shop.fails("predict --model b --track 3 two.mkv").says(&["two.mkv: has 2 video tracks"]);
+}
