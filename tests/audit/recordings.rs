@@ -247,3 +247,51 @@ fn sound_alone_is_no_damaged_video() {
     }
     line.succeeds("--model b --out mixed good.mkv sound.mkv --accept-damaged");
 }
+
+#[test]
+fn a_cover_and_sound_that_is_longer_are_no_damage() {
+    let line = line();
+    let ring = &rings(1, 0..0)[0].1;
+    (0..20).for_each(|i| ring.save(line.path(&format!("{i}.png"))).unwrap());
+    let make = |name: &str, muxer: &str, count: u32, encoder: &str| {
+        play(&format!(
+            "{muxer} name=mux ! filesink location={} \
+             multifilesrc location={} stop-index={} caps=image/png,framerate=5/1 ! pngdec ! videoconvert ! {encoder} ! queue ! mux. \
+             audiotestsrc num-buffers=600 ! opusenc ! queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! mux.",
+            line.path(name).display(),
+            line.path("%d.png").display(),
+            count - 1,
+        ));
+    };
+    make("cover.mkv", "matroskamux", 1, JPEG);
+    line.fails("--model b --out cover cover.mkv").says(&["cover.mkv: has no video", "1 file has no video"]);
+    assert_eq!(line.videos("cover")[0]["inspected"], "0");
+    make("long.mkv", "matroskamux", 20, JPEG);
+    line.succeeds("--model b --out mkv long.mkv").says(&["its video ends at 0:00:04.0, its sound at 0:00:1"]);
+    make("long.mp4", "mp4mux", 20, H264);
+    line.succeeds("--model b --out mp4 long.mp4");
+}
+
+#[test]
+fn packets_that_are_missing_are_damage_and_programs_are_counted() {
+    const PACKET: usize = 188;
+    let line = line();
+    film(&line.path("whole.ts"), "mpegtsmux", &one(rings(FRAMES, DAMAGED), H264));
+    let whole = std::fs::read(line.path("whole.ts")).unwrap();
+    let middle = whole.len() / PACKET / 2 * PACKET;
+    let mut torn = whole.clone();
+    torn[middle..middle + 20 * PACKET].fill(0x55);
+    let lost = [&whole[..middle], &whole[middle + 20 * PACKET..]].concat();
+    for (name, bytes, told) in [
+        ("torn.ts", torn, "3760 bytes are no packets"),
+        ("lost.ts", lost, "packets are missing in 1 place"),
+        ("cut.ts", whole[..middle + 100].to_vec(), "it is cut off within a packet"),
+    ] {
+        std::fs::write(line.path(name), bytes).unwrap();
+        line.fails(&format!("--model b --out {name}.out {name}")).says(&[told, "1 video is damaged"]);
+    }
+    let track = || Track { frames: rings(20, 0..0), encoder: H264 };
+    let programs = "mpegtsmux prog-map=program_map,sink_65=10,sink_66=20";
+    film(&line.path("two.ts"), programs, &[track(), track()]);
+    line.succeeds("--model b --out two two.ts").says(&["one of 2 programs was inspected"]);
+}

@@ -27,6 +27,8 @@ pub struct Seen<'a> {
     pub declared: Option<u64>,
     /// Where its last frame ends, in ns.
     pub end: Option<u64>,
+    /// Where its sound ends, if it has some, in ns.
+    pub sound: u64,
     /// Frames that the decoder had to make up in parts.
     pub damaged_frames: u64,
     /// Stretches of the file that hold nothing.
@@ -39,6 +41,12 @@ pub struct Seen<'a> {
     pub frames: u64,
     /// Buffers of its track that were read.
     pub parts: u64,
+    /// Places where packets of a transport stream are missing, bytes between its packets that are none, and its programs.
+    pub missing_packets: u64,
+    pub strange_bytes: u64,
+    /// Whether it ends within a packet.
+    pub is_cut: bool,
+    pub programs: usize,
     /// Bytes at the end of the file that were not read, and its size.
     pub unread: Option<(u64, u64)>,
 }
@@ -65,9 +73,16 @@ impl Findings {
             unread(&seen),
             undecoded(&seen),
             tears(&seen.tears),
+            packets(&seen),
             damaged_frames(seen.damaged_frames),
         ];
-        let notes = [seen.track.and_then(other_tracks), gaps(&seen.gaps), jumps(&seen.jumps)];
+        let notes = [
+            seen.track.and_then(other_tracks),
+            programs(seen.programs),
+            sound(&seen),
+            gaps(&seen.gaps),
+            jumps(&seen.jumps),
+        ];
         let Seen { gaps, jumps, track, .. } = seen;
         Self { problem: line(problems), note: line(notes), gaps, jumps, track }
     }
@@ -119,6 +134,28 @@ fn undecoded(seen: &Seen<'_>) -> Option<String> {
 fn other_tracks(track: Track) -> Option<String> {
     let Track { number, of } = track;
     (of > 1).then(|| format!("video track {number} of {of} was inspected; --track N takes another"))
+}
+
+fn sound(seen: &Seen<'_>) -> Option<String> {
+    let end = seen.end.filter(|_| seen.failure.is_none() && seen.jumps.is_empty())?;
+    let longer = seen.sound.saturating_sub(end) > END_TOLERANCE.max(seen.sound / DECLARED_PRECISION);
+    longer.then(|| format!("its video ends at {}, its sound at {}", Length(end), Length(seen.sound)))
+}
+
+fn programs(count: usize) -> Option<String> {
+    (count > 1)
+        .then(|| format!("one of {count} programs was inspected; split the file to inspect the others"))
+}
+
+fn packets(seen: &Seen<'_>) -> Option<String> {
+    let missing = match seen.missing_packets {
+        0 => None,
+        1 => Some("packets are missing in 1 place".into()),
+        count => Some(format!("packets are missing in {count} places")),
+    };
+    let strange = (seen.strange_bytes > 0).then(|| format!("{} are no packets", size(seen.strange_bytes)));
+    let cut = seen.is_cut.then(|| "it is cut off within a packet".into());
+    line([missing, strange, cut])
 }
 
 fn tears(tears: &[Tear]) -> Option<String> {

@@ -1,10 +1,12 @@
 //! The frames of a video file, in the format that its decoder makes.
 
+mod boxes;
 mod clock;
 mod failure;
 mod findings;
 mod length;
 mod matroska;
+mod packets;
 mod pipeline;
 mod rhythm;
 mod stamps;
@@ -19,6 +21,7 @@ pub use rhythm::Gap;
 pub use tracks::Track;
 
 use crate::error::{Error, Result};
+use boxes::Boxes;
 use findings::Seen;
 use gst::prelude::*;
 use pipeline::{Decoding, Outcome};
@@ -35,6 +38,8 @@ pub const VIDEO_EXTENSIONS: [&str; 20] = [
 
 /// A file that gives no frame for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Sound may end so many ns before the length of all.
+const SOUND_TOLERANCE: u64 = 1_000_000_000;
 /// How often errors and the patience are looked at while waiting for a frame.
 const POLL: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 
@@ -58,6 +63,10 @@ pub struct VideoFrames {
     origin: gst::ClockTime,
     /// What the container says when the first frame is there.
     declared: Option<gst::ClockTime>,
+    /// What an MP4 file says of its tracks.
+    boxes: Option<Boxes>,
+    /// The second frame, which shows that the first one is no cover.
+    held: Option<gst::Sample>,
     rhythm: Rhythm,
     /// Where the last frame ends.
     end: Option<gst::ClockTime>,
@@ -114,6 +123,8 @@ impl VideoFrames {
             frames: 0,
             origin: gst::ClockTime::ZERO,
             declared: None,
+            boxes: None,
+            held: None,
             rhythm: Rhythm::default(),
             end: None,
             damaged: 0,
@@ -132,8 +143,20 @@ impl VideoFrames {
         if !self.jumps().is_empty() {
             return None;
         }
-        let declared = self.declared.or_else(|| self.decoding.pipeline.query_duration())?;
+        // Its sound may be longer.
+        let number = self.track().map_or(0, |track| track.number - 1);
+        let own = self
+            .boxes
+            .as_ref()
+            .and_then(|boxes| *boxes.tracks.get(number)?)
+            .map(gst::ClockTime::from_nseconds);
+        let declared = own.or(self.declared).or_else(|| self.decoding.pipeline.query_duration())?;
         Some(declared.saturating_sub(self.origin))
+    }
+
+    /// Whether other streams last as long as the container says that all of it does, so that nothing is missing.
+    fn sound_reaches(&self, declared: u64) -> bool {
+        self.decoding.watch.sound().saturating_add(SOUND_TOLERANCE) >= declared
     }
 
     /// How many frames there were so far.
@@ -144,11 +167,15 @@ impl VideoFrames {
     /// What is wrong with the recording and what is worth knowing of it, so far as it was decoded: until it ended, or `failure` ended it.
     pub fn findings(&self, failure: Option<&Error>) -> Findings {
         let ns = |time: Option<gst::ClockTime>| time.map(gst::ClockTime::nseconds);
+        let (watch, stream) = (&self.decoding.watch, self.stream());
+        let (missing_packets, strange_bytes) =
+            stream.as_ref().map_or((0, 0), |stream| watch.lost_packets(stream));
         let mut tears = self.of_stream(Watch::tears);
         tears.iter_mut().for_each(|tear| tear.at = tear.at.saturating_sub(self.origin.nseconds()));
         Findings::of(Seen {
             failure,
-            declared: ns(self.duration()),
+            declared: ns(self.duration()).filter(|declared| !self.sound_reaches(*declared)),
+            sound: watch.sound(),
             end: ns(self.end),
             damaged_frames: self.damaged,
             tears,
@@ -156,9 +183,16 @@ impl VideoFrames {
             jumps: self.jumps(),
             track: self.track(),
             encoded: self.encoded(),
-            parts: self.stream().map_or(0, |stream| self.decoding.watch.parts(&stream)),
+            parts: stream.as_ref().map_or(0, |stream| watch.parts(stream)),
             frames: self.frames,
-            unread: self.decoding.watch.unread(&self.path, self.bytes),
+            unread: match &self.boxes {
+                Some(boxes) => boxes.end.and_then(|end| unread::behind(&self.path, self.bytes, end)),
+                None => watch.unread(&self.path, self.bytes, failure.is_some()),
+            },
+            missing_packets,
+            strange_bytes,
+            is_cut: watch.is_cut(self.bytes),
+            programs: watch.programs(),
         })
     }
 
@@ -201,10 +235,31 @@ impl VideoFrames {
     /// # Errors
     /// If the file is damaged, has no video, needs a decoder that is not installed, or gives no frame for half a minute.
     pub fn next_frame(&mut self) -> Result<Option<VideoFrame>> {
+        let Some(sample) = self.held.take().map_or_else(|| self.next_sample(), |held| Ok(Some(held)))? else {
+            return match self.frames {
+                0 => Err(self.problem("holds no frame that can be decoded")),
+                _ => Ok(None),
+            };
+        };
+        if self.frames == 0 && self.may_be_a_cover() {
+            self.held = self.next_sample()?;
+            if self.held.is_none() {
+                return Err(Error::NoVideo(self.path.clone()));
+            }
+        }
+        self.frame(&sample).map(Some)
+    }
+
+    /// Whether the track is one of image files, beside others that are no video.
+    fn may_be_a_cover(&self) -> bool {
+        self.stream().is_some_and(|stream| self.decoding.watch.may_be_a_cover(&stream))
+    }
+
+    fn next_sample(&self) -> Result<Option<gst::Sample>> {
         let start = Instant::now();
         loop {
             if let Some(sample) = self.decoding.sink.try_pull_sample(POLL) {
-                return self.frame(&sample).map(Some);
+                return Ok(Some(sample));
             }
             if let Some(Outcome::Refused { tracks }) = self.decoding.outcome() {
                 return Err(self.problem(&no_such_track(tracks)));
@@ -213,10 +268,7 @@ impl VideoFrames {
                 return Err(failure);
             }
             if self.decoding.sink.is_eos() {
-                return match self.frames {
-                    0 => Err(self.problem("holds no frame that can be decoded")),
-                    _ => Ok(None),
-                };
+                return Ok(None);
             }
             if let Some(Outcome::NoVideo) = self.decoding.outcome() {
                 return Err(Error::NoVideo(self.path.clone()));
@@ -243,6 +295,7 @@ impl VideoFrames {
         let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
         let time = segment.and_then(|segment| segment.to_stream_time(buffer.pts()));
         if self.frames == 0 {
+            self.boxes = if self.decoding.watch.is_boxed() { Boxes::read(&self.path) } else { None };
             self.declared = self.decoding.pipeline.query_duration();
             if self.decoding.watch.counts_from_first_frame() {
                 self.origin = time.unwrap_or_default();

@@ -57,9 +57,18 @@ impl Reading {
     pub fn tail(&self, path: &Path, size: u64) -> Option<(u64, u64)> {
         // Nothing is known of what has no frames, or is not a file.
         let unread = Some(self.unread(size)).filter(|_| self.framed > 0)?;
-        let much = unread > LEAST.max(size / ONE_IN);
-        (much && !ends_with_zeros(path, size, PROBED.min(unread / 2))).then_some((unread, size))
+        judge(path, size, unread)
     }
+}
+
+/// The bytes at the end of a file that are no part of its movie, and its size; none if they may well be there.
+pub fn behind(path: &Path, size: u64, end: u64) -> Option<(u64, u64)> {
+    judge(path, size, size.checked_sub(end)?)
+}
+
+fn judge(path: &Path, size: u64, unread: u64) -> Option<(u64, u64)> {
+    let much = unread > LEAST.max(size / ONE_IN);
+    (much && !ends_with_zeros(path, size, PROBED.min(unread / 2))).then_some((unread, size))
 }
 
 fn ends_with_zeros(path: &Path, size: u64, bytes: u64) -> bool {

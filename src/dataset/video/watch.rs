@@ -2,6 +2,7 @@
 
 use super::clock::Jump;
 use super::matroska::{self, Place, Tear};
+use super::packets::Packets;
 use super::stamps::{self, Stamped};
 use super::tracks::{Kind, Stream};
 use super::unread::Reading;
@@ -32,6 +33,14 @@ struct Seen {
     /// Buffers of each stream.
     parts: HashMap<String, u64>,
     reading: Reading,
+    /// The packets, where it is a transport stream.
+    packets: Option<Packets>,
+    /// Whether it is an MP4 file.
+    boxed: bool,
+    /// Whether all of the file is read before its end, whatever streams are taken.
+    read_whole: bool,
+    /// Where streams that are no video end, in ns.
+    sound: u64,
     /// Frames that were given to each decoder, by the name of its element.
     encoded: HashMap<String, u64>,
 }
@@ -56,6 +65,13 @@ impl Watch {
         !self.seen().streams.is_empty()
     }
 
+    /// Whether a stream has image files and others have no video: it may be a cover.
+    pub fn may_be_a_cover(&self, id: &str) -> bool {
+        let seen = self.seen();
+        let images = seen.streams.iter().any(|stream| stream.id == id && stream.kind == Kind::Images);
+        images && seen.streams.iter().any(|stream| stream.kind == Kind::Other)
+    }
+
     /// Where the clock of a stream jumps.
     pub fn jumps(&self, stream: &str) -> Vec<Jump> {
         self.seen().jumps.get(stream).cloned().unwrap_or_default()
@@ -76,9 +92,40 @@ impl Watch {
         self.seen().parts.get(stream).copied().unwrap_or(0)
     }
 
-    /// The bytes at the end of a file that were not read, and its size, if that matters.
-    pub fn unread(&self, path: &Path, size: u64) -> Option<(u64, u64)> {
-        self.seen().reading.tail(path, size)
+    /// The bytes at the end of a file that were not read, and its size, if that matters: where decoding has `failed`, or the demuxer
+    /// does not leave out what nobody takes.
+    pub fn unread(&self, path: &Path, size: u64, failed: bool) -> Option<(u64, u64)> {
+        let seen = self.seen();
+        if failed || seen.read_whole { seen.reading.tail(path, size) } else { None }
+    }
+
+    /// Whether a transport stream of this size ends within a packet.
+    pub fn is_cut(&self, size: u64) -> bool {
+        self.seen().packets.as_ref().is_some_and(|packets| packets.is_cut(size))
+    }
+
+    /// Places where packets of a stream are missing, and bytes of a transport stream that are no packets.
+    pub fn lost_packets(&self, stream: &str) -> (u64, u64) {
+        let seen = self.seen();
+        // The identifier ends with the number of the stream, hexadecimal.
+        let stream = stream.rsplit(['/', ':']).next().and_then(|id| u32::from_str_radix(id, 16).ok());
+        let packets = seen.packets.as_ref().zip(stream);
+        packets.map_or((0, 0), |(packets, stream)| (packets.torn(stream), packets.strange()))
+    }
+
+    /// The programs of a transport stream.
+    pub fn programs(&self) -> usize {
+        self.seen().packets.as_ref().map_or(0, Packets::programs)
+    }
+
+    /// Whether the file is an MP4 file.
+    pub fn is_boxed(&self) -> bool {
+        self.seen().boxed
+    }
+
+    /// Where the streams that are no video end, in ns of their own time.
+    pub fn sound(&self) -> u64 {
+        self.seen().sound
     }
 
     /// Where in the file the demuxer is.
@@ -116,14 +163,20 @@ impl Watch {
         }
         match factory.name().as_str() {
             "filesrc" => self.follow_reading(element),
-            "matroskademux" => self.each_pad(element, |watch, pad| {
-                if is_video(pad) {
-                    matroska::follow(watch, pad);
-                }
-            }),
+            "matroskademux" => {
+                self.seen().read_whole = true;
+                self.each_pad(element, |watch, pad| {
+                    if is_video(pad) {
+                        matroska::follow(watch, pad);
+                    }
+                });
+            }
+            "qtdemux" => self.seen().boxed = true,
             "mpegpsdemux" => self.seen().from_first_frame = true,
             "tsdemux" => {
-                self.seen().from_first_frame = true;
+                let mut seen = self.seen();
+                (seen.from_first_frame, seen.packets) = (true, Some(Packets::default()));
+                drop(seen);
                 // Its times are guesses where the clock jumps; with this it tells what the file says.
                 if element.has_property_with_type("emit-stats", bool::static_type()) {
                     element.set_property("emit-stats", true);
@@ -145,7 +198,12 @@ impl Watch {
 
     fn list_streams(self: &Arc<Self>, demuxer: &gst::Element) {
         self.each_pad(demuxer, |watch, pad| {
-            watch.seen().streams.extend(stream(pad));
+            if let Some(stream) = stream(pad) {
+                let streams = &mut watch.seen().streams;
+                // The table of programs may be told anew.
+                streams.retain(|known| known.id != stream.id);
+                streams.push(stream);
+            }
             watch.count(pad);
         });
         let watch = self.clone();
@@ -165,6 +223,9 @@ impl Watch {
                 let mut seen = watch.seen();
                 seen.place = Place { offset: buffer.offset(), bytes: seen.bytes, buffers: seen.buffers };
                 seen.reading.ask(buffer.offset(), buffer.size() as u64);
+                if let (Some(packets), Ok(bytes)) = (&mut seen.packets, buffer.map_readable()) {
+                    packets.read(buffer.offset(), &bytes);
+                }
             }
             gst::PadProbeReturn::Ok
         });
@@ -174,9 +235,12 @@ impl Watch {
     fn count(self: &Arc<Self>, pad: &gst::Pad) {
         let (watch, name) = (self.clone(), String::from(pad.stream_id().unwrap_or_default()));
         self.seen().parts.entry(name.clone()).or_default();
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let sound = !is_video(pad);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
             if let Some(buffer) = info.buffer() {
+                let end = if sound { end_of(pad, buffer) } else { None };
                 let mut seen = watch.seen();
+                seen.sound = seen.sound.max(end.map_or(0, gst::ClockTime::nseconds));
                 seen.bytes += buffer.size() as u64;
                 seen.buffers += 1;
                 seen.reading.frame();
@@ -240,9 +304,16 @@ fn is_shown(pad: &gst::Pad, buffer: &gst::Buffer) -> bool {
     }
     let Some(from) = buffer.pts() else { return true };
     let to = from + buffer.duration().unwrap_or_default();
-    let event = pad.sticky_event::<gst::event::Segment>(0);
-    let segment = event.as_ref().and_then(|event| event.segment().downcast_ref::<gst::ClockTime>());
-    segment.is_none_or(|segment| segment.clip(from, to).is_some())
+    segment(pad).is_none_or(|segment| segment.clip(from, to).is_some())
+}
+
+fn segment(pad: &gst::Pad) -> Option<gst::FormattedSegment<gst::ClockTime>> {
+    pad.sticky_event::<gst::event::Segment>(0)?.segment().downcast_ref().cloned()
+}
+
+/// When a buffer ends in the time of the file.
+fn end_of(pad: &gst::Pad, buffer: &gst::Buffer) -> Option<gst::ClockTime> {
+    segment(pad)?.to_stream_time(buffer.pts()? + buffer.duration().unwrap_or_default())
 }
 
 /// Whether a buffer says by its first bits that it is no frame to be shown.
