@@ -295,3 +295,43 @@ fn packets_that_are_missing_are_damage_and_programs_are_counted() {
     film(&line.path("two.ts"), programs, &[track(), track()]);
     line.succeeds("--model b --out two two.ts").says(&["one of 2 programs was inspected"]);
 }
+
+#[test]
+fn parts_and_interruptions_come_to_the_same() {
+    let line = line();
+    std::fs::create_dir(line.path("odd")).unwrap();
+    let path = |name: &str| line.path("odd").join(name);
+    film(&path("jump.ts"), "mpegtsmux", &one(rings(FRAMES, DAMAGED), H264));
+    let mut stream = std::fs::read(path("jump.ts")).unwrap();
+    shift_clock(&mut stream, 0.5, 4900.0, Values::All);
+    std::fs::write(path("jump.ts"), stream).unwrap();
+    let track = |damaged| Track { frames: rings(FRAMES, damaged), encoder: JPEG };
+    film(&path("two.mkv"), "matroskamux", &[track(0..0), track(DAMAGED)]);
+    film(&path("uneven.mkv"), "matroskamux", &one(uneven(), JPEG));
+    let joined = std::fs::read(path("two.mkv")).unwrap();
+    std::fs::write(path("joined.mkv"), [&joined[..], &joined].concat()).unwrap();
+    play(&format!(
+        "audiotestsrc num-buffers=100 ! opusenc ! matroskamux ! filesink location={}",
+        path("sound.mkv").display()
+    ));
+    let arguments = "--model b --every 3 --threads 1 odd";
+    line.fails(&format!("{arguments} --out whole"))
+        .says(&["1 file has no video", "uneven.mkv: no frames in 8 places"]);
+    // As a task of a cluster, which takes a file without video for a result.
+    for part in 0..3 {
+        line.succeeds(&format!(
+            "{arguments} --out parts --part {part}/3 --no-report --accept-damaged --json"
+        ));
+    }
+    line.fails("--model b --every 3 --threads 1 --out parts");
+    assert!(line.results("parts") == line.results("whole"));
+    // Killed wherever it is.
+    for wait in [300, 700, 1100] {
+        let mut audit = line.start(&format!("{arguments} --out killed"));
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        audit.kill().unwrap();
+        audit.wait().unwrap();
+    }
+    line.fails(&format!("{arguments} --out killed"));
+    assert!(line.results("killed") == line.results("whole"));
+}
