@@ -154,7 +154,26 @@ fn frames_without_a_result_pass_and_are_complained_about_once() {
     line.push(good(3));
     line.drain();
     assert!(line.messages(&[gst::MessageType::Warning]).is_empty());
-    assert_eq!(frames(&read(&path)), [3]);
+    let messages = read(&path);
+    let told = |key: &str| messages.iter().map(|message| message[key].clone()).collect::<Vec<_>>();
+    assert_eq!(told("state"), ["interrupted", "resumed", "update"]);
+    assert_eq!(told("level"), ["none", "none", "normal"]);
+    assert_eq!(told("reason"), [json!("no-result"), json!("no-result"), Value::Null]);
+    assert_eq!(told("frame"), [0, 3, 3]);
+}
+
+#[test]
+fn a_camera_that_falls_silent_is_an_interruption_in_a_file_too() {
+    let (_folder, path) = file("results.jsonl");
+    let line = publishing(&format!("{} max-silence=1", to(&path)));
+    line.push(good(0));
+    line.pull();
+    wait_until("the notice is there", || read(&path).len() == 2);
+    line.push(good(1));
+    line.drain();
+    stop(&line);
+    let states: Vec<Value> = read(&path).iter().map(|message| message["state"].clone()).collect();
+    assert_eq!(states, ["update", "interrupted", "resumed", "update"]);
 }
 
 #[test]
@@ -460,8 +479,9 @@ fn every_property_has_the_documented_default() {
     assert_eq!(nick("events"), "frames");
     assert_eq!(publish.property::<String>("file-path"), "stdout");
     assert_eq!(publish.property::<u32>("queue-size"), 1000);
+    assert_eq!((publish.property::<u32>("heartbeat"), publish.property::<u32>("max-silence")), (10, 10));
     assert_eq!((publish.property::<u64>("max-file-size"), publish.property::<u32>("max-file-time")), (0, 0));
-    for name in ["address", "topic", "mqtt-config", "kafka-config", "camera"] {
+    for name in ["address", "topic", "mqtt-config", "kafka-config", "camera", "state-topic"] {
         assert_eq!(publish.property::<Option<String>>(name), None, "{name}");
     }
 }

@@ -26,15 +26,19 @@ fn kafka(address: &str) -> String {
 
 /// All records of the topic by partition.
 fn records(broker: &Tansu) -> Vec<Vec<Record>> {
+    records_of(broker, TOPIC)
+}
+
+fn records_of(broker: &Tansu, name: &str) -> Vec<Vec<Record>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = ClientBuilder::new(vec![broker.address()]).build().await.unwrap();
         let topics = client.list_topics().await.unwrap();
-        let topic = topics.into_iter().find(|topic| topic.name == TOPIC).unwrap();
+        let topic = topics.into_iter().find(|topic| topic.name == name).unwrap();
         let mut all = Vec::new();
         for partition in topic.partitions {
             let partition =
-                client.partition_client(TOPIC, partition, UnknownTopicHandling::Error).await.unwrap();
+                client.partition_client(name, partition, UnknownTopicHandling::Error).await.unwrap();
             let mut records = Vec::new();
             loop {
                 let next = records.len() as i64;
@@ -124,6 +128,46 @@ fn a_topic_that_is_unknown_is_a_warning_and_messages_wait_for_it() {
     assert_eq!(counts(&line), (0, 0));
     broker.create(TOPIC, 1);
     wait_until("the message arrives", || counts(&line).0 == 1);
+}
+
+#[test]
+fn a_heart_beats_in_the_topic_of_states_with_the_camera_as_its_key() {
+    let Some(broker) = Tansu::start() else { return };
+    broker.create(TOPIC, 1);
+    broker.create("states", 1);
+    let settings = format!("{} camera=line-1 state-topic=states heartbeat=1", kafka(&broker.address()));
+    let line = publishing(&settings);
+    line.push(good(0));
+    let states = || records_of(&broker, "states").remove(0);
+    wait_until("two heartbeats", || states().len() >= 4);
+    line.push(bad(1, 15.0));
+    line.drain();
+    stop(&line);
+    let records = states();
+    assert!(records.iter().all(|record| record.key.as_deref() == Some(b"line-1")));
+    let states = values(&records);
+    let levels: Vec<&str> = states.iter().map(|state| state["level"].as_str().unwrap()).collect();
+    assert!(levels.windows(2).any(|pair| pair == ["normal", "normal"]), "{levels:?}");
+    let last = states.last().unwrap();
+    assert_eq!((&last["online"], &last["reason"]), (&false.into(), &"stopped".into()));
+    assert_eq!(counts(&line), (2, 0), "states are not counted");
+    assert_eq!(frames(&values(&self::records(&broker)[0])), [0, 1], "and are in no other topic");
+}
+
+#[test]
+fn states_that_have_no_topic_are_a_warning_and_messages_flow() {
+    let Some(broker) = Tansu::start() else { return };
+    broker.create(TOPIC, 1);
+    let line = publishing(&format!("{} state-topic=states heartbeat=1", kafka(&broker.address())));
+    let warning = line.expect_warning();
+    assert!(warning.contains("state-topic: there is no topic 'states'; create it"), "{warning}");
+    (0..3).for_each(|number| line.push(good(number)));
+    wait_until("the messages arrive", || counts(&line).0 == 3);
+    // Two heartbeats later nothing new is said, and as soon as the topic is there it is used.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert!(line.messages(&[gst::MessageType::Warning, gst::MessageType::Info]).is_empty());
+    broker.create("states", 1);
+    wait_until("a state arrives", || !records_of(&broker, "states").remove(0).is_empty());
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod broker;
 mod pipeline;
 #[path = "common/results.rs"]
 mod results;
+#[path = "publish/state.rs"]
+mod state;
 
 use broker::{Mosquitto, Subscriber, certificates, free_port, mute};
 use gst::prelude::*;
@@ -41,7 +43,7 @@ fn config(folder: &Path, config: &Value) -> PathBuf {
 #[test]
 fn messages_arrive_whole_and_in_order() {
     let broker = Mosquitto::start();
-    let reader = Subscriber::new(broker.port, "line/#", &[]);
+    let reader = Subscriber::new(broker.port, "line/anomalies", &[]);
     let line = publishing(&format!("{} camera=line-1", mqtt(&broker.address())));
     for number in 0..200 {
         line.push(if number % 50 == 0 { bad(number, 15.0) } else { good(number) });

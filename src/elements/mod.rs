@@ -14,7 +14,7 @@ mod missing;
 mod timeline;
 
 pub use device::DeviceChoice;
-pub use timeline::Cut;
+pub use timeline::{Cut, INTERRUPTED};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

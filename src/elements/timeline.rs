@@ -15,9 +15,14 @@ pub enum Cut {
     Seek,
     /// Another stream comes in its place, such as another camera or file.
     NewStream,
+    /// The source is being connected anew: whoever does that has said so with the event [`INTERRUPTED`].
+    Interrupted,
     /// The element was stopped.
     Stop,
 }
+
+/// Name of the structure in a custom downstream event that says that no frames come until the source is back.
+pub const INTERRUPTED: &str = "anomaly-interrupted";
 
 impl Cut {
     /// The value of the field `reason`.
@@ -26,6 +31,7 @@ impl Cut {
             Self::EndOfStream => "end-of-stream",
             Self::Seek => "seek",
             Self::NewStream => "new-stream",
+            Self::Interrupted => "interrupted",
             Self::Stop => "stop",
         }
     }
@@ -46,6 +52,9 @@ impl Timeline {
             gst::EventView::StreamStart(_) => self.cut(Cut::NewStream),
             gst::EventView::FlushStop(_) => self.cut(Cut::Seek),
             gst::EventView::Eos(_) => self.cut(Cut::EndOfStream),
+            gst::EventView::CustomDownstream(event) if event.structure()?.name() == INTERRUPTED => {
+                self.cut(Cut::Interrupted)
+            }
             gst::EventView::Segment(segment) => {
                 let segment = segment.segment().downcast_ref::<gst::ClockTime>()?.clone();
                 let jumps = self.jumps_to(&segment);
@@ -96,6 +105,10 @@ mod tests {
         gst::event::Segment::new(&segment)
     }
 
+    fn custom(name: &str) -> gst::Event {
+        gst::event::CustomDownstream::new(gst::Structure::new_empty(name))
+    }
+
     #[test]
     fn what_goes_on_elsewhere_is_cut() {
         gst::init().unwrap();
@@ -113,6 +126,8 @@ mod tests {
             (gst::event::StreamStart::new("other"), Some(Cut::NewStream)),
             (gst::event::FlushStop::new(true), Some(Cut::Seek)),
             (gst::event::Eos::new(), Some(Cut::EndOfStream)),
+            (custom(INTERRUPTED), Some(Cut::Interrupted)),
+            (custom("of-somebody-else"), None),
             (gst::event::Gap::builder(gst::ClockTime::SECOND).build(), None),
         ] {
             timeline.event(&segment(10));

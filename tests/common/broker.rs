@@ -42,6 +42,17 @@ impl Process {
         Self(command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")))
     }
 
+    /// One whose standard output is to be read.
+    pub fn piped(command: &mut Command) -> Self {
+        Self::start(command.stdout(Stdio::piped()).stderr(Stdio::null()))
+    }
+
+    /// The lines that it prints.
+    pub fn lines(&mut self) -> impl Iterator<Item = String> + Send + 'static {
+        let output = BufReader::new(self.0.stdout.take().expect("it is piped"));
+        output.lines().map_while(Result::ok)
+    }
+
     pub fn id(&self) -> u32 {
         self.0.id()
     }
@@ -104,6 +115,11 @@ impl Mosquitto {
     /// As if the power had gone.
     pub fn kill(&mut self) {
         self.process.take().expect("it runs").kill();
+    }
+
+    /// Everything that it has kept is gone.
+    pub fn forget(&self) {
+        let _ = std::fs::remove_file(self.folder.path().join("mosquitto.db"));
     }
 
     /// Stops it in its tracks, or lets it go on.

@@ -102,13 +102,10 @@ pub fn check(message: &Value) {
         }
     };
     known(message, &SCHEMA);
-    message["regions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .for_each(|region| known(region, &SCHEMA["$defs"]["region"]));
-    if !message["event"].is_null() {
-        known(&message["event"], &SCHEMA["$defs"]["event"]);
+    let regions = message.get("regions").and_then(Value::as_array);
+    regions.into_iter().flatten().for_each(|region| known(region, &SCHEMA["$defs"]["region"]));
+    if let Some(event) = message.get("event").filter(|event| !event.is_null()) {
+        known(event, &SCHEMA["$defs"]["event"]);
     }
 }
 

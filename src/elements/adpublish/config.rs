@@ -25,6 +25,8 @@ pub(super) enum Mechanism {
 pub(super) struct Config {
     address: Option<String>,
     topic: Option<String>,
+    #[serde(rename = "state-topic")]
+    pub(super) state_topic: Option<String>,
     #[serde(rename = "client-id")]
     pub(super) client_id: Option<String>,
     username: Option<String>,

@@ -31,10 +31,15 @@ pub(super) fn prepare(settings: &Settings) -> Result<Job> {
             )));
         }
         let framing = Framing::new(settings.file_format);
-        return Ok(Box::new(move |queue, report| deliver(queue, report, Terminal { framing })));
+        return Ok(job(Terminal { framing }));
     }
     let file = LogFile::open(path, settings.file_format, limits)?;
-    Ok(Box::new(move |queue, report| deliver(queue, report, file)))
+    Ok(job(file))
+}
+
+/// States are not for files: a program that is gone takes them with it.
+fn job(target: impl Target + Send + 'static) -> Job {
+    Job { deliver: Box::new(move |queue, report| deliver(queue, report, target)), states: false }
 }
 
 /// What takes messages one after the other.

@@ -7,6 +7,8 @@ use super::queue::Queue;
 use super::record::{Record, iso_time};
 use super::report::Report;
 use super::settings::{Events, Method, Settings, properties};
+use super::status::{Input, Look, Status, Terms};
+use super::watch::Watch;
 use super::worker::{Job, Worker};
 use crate::Error;
 use crate::meta::AnomalyMeta;
@@ -33,6 +35,7 @@ struct Stream {
     /// The last message of an anomaly that is on.
     last: Option<Record>,
     missing: Missing,
+    status: Arc<Status>,
 }
 
 #[derive(Default)]
@@ -40,6 +43,7 @@ pub struct AdPublish {
     settings: Mutex<Settings>,
     stream: Mutex<Option<Stream>>,
     worker: Mutex<Option<Worker>>,
+    watch: Mutex<Option<Watch>>,
     /// The queue of this start or the last one: its counts can be read after the end.
     queue: Mutex<Option<Arc<Queue>>>,
     guard: Guard,
@@ -124,6 +128,9 @@ impl BaseTransformImpl for AdPublish {
         if let Some(mut stream) = lock(&self.stream).take() {
             self.end(&mut stream, Cut::Stop);
         }
+        if let Some(watch) = lock(&self.watch).take() {
+            watch.stop();
+        }
         if let Some(worker) = lock(&self.worker).take() {
             match worker.stop() {
                 0 => (),
@@ -150,11 +157,17 @@ impl BaseTransformImpl for AdPublish {
             && let Some(cut) = stream.timeline.event(&event)
         {
             self.end(stream, cut);
+            match cut {
+                Cut::EndOfStream => stream.status.enters(Input::Ended),
+                Cut::Interrupted => stream.status.enters(Input::Interrupted),
+                Cut::Seek | Cut::NewStream | Cut::Stop => (),
+            }
         }
         match event.view() {
             gst::EventView::StreamStart(start) => {
                 if let Some(stream) = lock(&self.stream).as_mut() {
                     stream.source = guard::stream_id(start);
+                    stream.status.source(&stream.source);
                 }
             }
             gst::EventView::FlushStart(_) => self.interrupt(true),
@@ -171,7 +184,13 @@ impl BaseTransformImpl for AdPublish {
         if buffer.size() == 0 {
             return Ok(gst::FlowSuccess::Ok);
         }
-        match AnomalyMeta::get(buffer) {
+        let meta = AnomalyMeta::get(buffer);
+        stream.status.frame(meta.as_ref().map(|meta| Look {
+            level: meta.level(),
+            fresh: meta.fresh,
+            score: meta.score,
+        }));
+        match meta {
             Some(meta) => {
                 stream.missing.check_places(&*self.obj(), buffer);
                 self.tell(stream, buffer, meta);
@@ -186,25 +205,36 @@ impl BaseTransformImpl for AdPublish {
 impl AdPublish {
     fn begin(&self) -> Result<(), gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
-        let job = prepare(&settings).map_err(|e| match e {
+        let terms = Terms::new(&settings);
+        let job = prepare(&settings, &terms).map_err(|e| match e {
             Error::Setting(_) => gst::error_msg!(gst::ResourceError::Settings, ("{e}")),
             _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{e}")),
         })?;
         let queue = Arc::new(Queue::new(settings.queue_size as usize));
-        let worker = Worker::start(queue.clone(), job, Report::new(self.obj().downgrade()))
-            .map_err(|e| gst::error_msg!(gst::ResourceError::Failed, ("no thread can be started: {e}")))?;
-        *lock(&self.worker) = Some(worker);
+        let source = guard::name_of(&*self.obj());
+        let status = Arc::new(Status::new(terms, job.states, queue.clone(), source.clone()));
+        let no_thread = |e| gst::error_msg!(gst::ResourceError::Failed, ("no thread can be started: {e}"));
+        let watch = Watch::start(status.clone()).map_err(no_thread)?;
+        match Worker::start(queue.clone(), job.deliver, Report::new(self.obj().downgrade())) {
+            Ok(worker) => *lock(&self.worker) = Some(worker),
+            Err(e) => {
+                watch.stop();
+                return Err(no_thread(e));
+            }
+        }
+        *lock(&self.watch) = Some(watch);
         *lock(&self.queue) = Some(queue.clone());
         *lock(&self.stream) = Some(Stream {
             queue,
             settings,
             timeline: Timeline::default(),
-            source: guard::name_of(&*self.obj()),
+            source,
             size: (0, 0),
             frame: 0,
             course: Course::default(),
             last: None,
             missing: Missing::default(),
+            status,
         });
         Ok(())
     }
@@ -312,11 +342,12 @@ impl AdPublish {
 }
 
 /// Checks the settings as far as that can be done without a broker.
-fn prepare(settings: &Settings) -> crate::Result<Job> {
+#[cfg_attr(not(feature = "mqtt"), allow(unused_variables, reason = "MQTT alone has a last will"))]
+fn prepare(settings: &Settings, terms: &Terms) -> crate::Result<Job> {
     match settings.method {
         Method::File => super::file::prepare(settings),
         #[cfg(feature = "mqtt")]
-        Method::Mqtt => super::mqtt::prepare(settings),
+        Method::Mqtt => super::mqtt::prepare(settings, terms),
         #[cfg(feature = "kafka")]
         Method::Kafka => super::kafka::prepare(settings),
         #[cfg(not(feature = "mqtt"))]

@@ -11,7 +11,7 @@ use crate::Result;
 use rskafka::BackoffConfig;
 use rskafka::client::error::{Error as ClientError, ProtocolError};
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
-use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
+use rskafka::client::{Client as KafkaClient, ClientBuilder, Credentials, SaslConfig};
 use rskafka::record::Record;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -38,17 +38,24 @@ const RETRIES: BackoffConfig = BackoffConfig {
 pub(super) fn prepare(settings: &Settings) -> Result<Job> {
     let config = Config::load(settings.kafka_config.as_deref())?;
     let endpoint = config.endpoint(&SCHEME, settings.address.as_deref(), settings.topic.as_deref())?;
+    let state_topic = config.state_topic.as_ref().or(settings.state_topic.as_ref());
     let client = Kafka {
         endpoint,
+        state_topic: state_topic.filter(|topic| !topic.is_empty()).cloned(),
+        unknown: None,
         client_id: config.client_id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| "adpublish".into()),
         mechanism: config.mechanism.unwrap_or_default(),
         key: settings.camera.clone().map(String::into_bytes),
     };
-    Ok(Box::new(move |queue, report| deliver(queue, report, client)))
+    let states = client.state_topic.is_some();
+    Ok(Job { deliver: Box::new(move |queue, report| deliver(queue, report, client)), states })
 }
 
 struct Kafka {
     endpoint: Endpoint,
+    state_topic: Option<String>,
+    /// Why states are not sent, once it was said.
+    unknown: Option<String>,
     client_id: String,
     mechanism: Mechanism,
     /// Messages of the same key stay in order.
@@ -58,22 +65,22 @@ struct Kafka {
 impl Client for Kafka {
     async fn session(&mut self, queue: &Queue, report: &mut Report) -> Result<(), String> {
         let name = self.endpoint.name();
-        let partition = match until_done(queue, timeout(CONNECT_LIMIT, self.connect())).await {
+        let (client, partition) = match until_done(queue, timeout(CONNECT_LIMIT, self.connect())).await {
             None => return Ok(()),
             Some(Err(_)) => {
                 return Err(format!("Kafka broker {name}: does not answer within {CONNECT_LIMIT:?}"));
             }
             Some(Ok(Err(trouble))) => return Err(format!("Kafka broker {name}: {trouble}")),
-            Some(Ok(Ok(partition))) => partition,
+            Some(Ok(Ok(connected))) => connected,
         };
-        self.send(&partition, queue, report)
+        self.send(&client, &partition, queue, report)
             .await
             .map_err(|trouble| format!("Kafka broker {name}: {trouble}"))
     }
 }
 
 impl Kafka {
-    async fn connect(&self) -> Result<PartitionClient, String> {
+    async fn connect(&self) -> Result<(KafkaClient, PartitionClient), String> {
         let addresses = self.endpoint.addresses.iter().map(ToString::to_string).collect();
         let mut builder =
             ClientBuilder::new(addresses).client_id(self.client_id.as_str()).backoff_config(RETRIES);
@@ -89,9 +96,14 @@ impl Kafka {
             });
         }
         let client = builder.build().await.map_err(|e| e.to_string())?;
-        let topic = &self.endpoint.topic;
+        let partition = self.partition(&client, &self.endpoint.topic).await?;
+        Ok((client, partition))
+    }
+
+    /// The partition of a topic that the camera's messages go to.
+    async fn partition(&self, client: &KafkaClient, topic: &str) -> Result<PartitionClient, String> {
         let topics = client.list_topics().await.map_err(|e| e.to_string())?;
-        let found = topics.into_iter().find(|found| found.name == *topic);
+        let found = topics.into_iter().find(|found| found.name == topic);
         let partitions: Vec<i32> = found.into_iter().flat_map(|found| found.partitions).collect();
         let Some(&partition) = partitions.get(self.place(partitions.len())) else {
             return Err(format!("there is no topic '{topic}'; create it"));
@@ -110,18 +122,23 @@ impl Kafka {
     }
 
     async fn send(
-        &self,
+        &mut self,
+        client: &KafkaClient,
         partition: &PartitionClient,
         queue: &Queue,
         report: &mut Report,
     ) -> Result<(), String> {
         let mut most = BATCH;
         // When a message was acknowledged or none waits to be: that the broker lets us in says little.
-        let well = |report: &mut Report| {
-            report.well(|| format!("delivering to the Kafka broker {}", self.endpoint.name()));
-        };
+        let name = self.endpoint.name();
+        let well = |report: &mut Report| report.well(|| format!("delivering to the Kafka broker {name}"));
+        let mut states = None;
+        let mut announced = 0;
         loop {
             let listener = queue.listen();
+            if let Some(state) = queue.announced(&mut announced) {
+                self.announce(client, &mut states, state, report).await?;
+            }
             let batch = take(queue, most);
             if batch.is_empty() {
                 well(report);
@@ -157,6 +174,46 @@ impl Kafka {
                     return Err(format!("does not acknowledge messages within {ACKNOWLEDGE_LIMIT:?}"));
                 }
             }
+        }
+    }
+
+    /// Sends a state. Where it cannot go, messages go on without.
+    async fn announce(
+        &mut self,
+        client: &KafkaClient,
+        states: &mut Option<PartitionClient>,
+        state: Vec<u8>,
+        report: &mut Report,
+    ) -> Result<(), String> {
+        let Some(topic) = self.state_topic.clone() else { return Ok(()) };
+        let partition = match states {
+            Some(partition) => partition,
+            None => match timeout(CONNECT_LIMIT, self.partition(client, &topic)).await {
+                Ok(Ok(partition)) => states.insert(partition),
+                Ok(Err(trouble)) => {
+                    self.refuse(format!("state-topic: {trouble}"), report);
+                    return Ok(());
+                }
+                Err(_) => return Err(format!("does not answer within {CONNECT_LIMIT:?}")),
+            },
+        };
+        let records = vec![self.record(&Message { json: state, time: glib::real_time() })];
+        match timeout(ACKNOWLEDGE_LIMIT, partition.produce(records, Compression::NoCompression)).await {
+            Ok(Ok(_)) => self.unknown = None,
+            Ok(Err(e)) => {
+                *states = None;
+                self.refuse(format!("state-topic '{topic}': {e}"), report);
+            }
+            Err(_) => return Err(format!("does not acknowledge messages within {ACKNOWLEDGE_LIMIT:?}")),
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, trouble: String, report: &Report) {
+        if self.unknown.as_ref() != Some(&trouble) {
+            let name = self.endpoint.name();
+            report.remark(&format!("Kafka broker {name}: {trouble}; the state is not sent, messages are"));
+            self.unknown = Some(trouble);
         }
     }
 

@@ -1,7 +1,7 @@
 //! `adpublish`: sends what `adscore` found to a file, standard output, MQTT or Kafka, one JSON object a message.
 //!
 //! The video passes through untouched and never waits: a thread of its own delivers what a bounded queue holds. What
-//! a message says and what is promised about its delivery is in `docs/publishing.md`.
+//! a message says, how a camera that has died shows, and what is promised about delivery is in `docs/publishing.md`.
 //!
 //! ```sh
 //! gst-launch-1.0 filesrc location=recording.mp4 ! decodebin ! videoconvert ! addetect model=bottle.bundle \
@@ -26,8 +26,10 @@ mod queue;
 mod record;
 mod report;
 mod settings;
+mod status;
 #[cfg(feature = "broker")]
 mod tls;
+mod watch;
 mod worker;
 
 pub use settings::{Events, FileFormat, Method};

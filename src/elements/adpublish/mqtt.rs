@@ -6,11 +6,12 @@ use super::config::{Config, Endpoint};
 use super::queue::{Message, Queue};
 use super::report::Report;
 use super::settings::Settings;
+use super::status::Terms;
 use super::worker::Job;
 use crate::{Error, Result};
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, TlsConfiguration,
-    Transport,
+    AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS,
+    TlsConfiguration, Transport,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -38,13 +39,14 @@ const FAREWELL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// If something is missing, malformed, or can't be read.
-pub(super) fn prepare(settings: &Settings) -> Result<Job> {
+pub(super) fn prepare(settings: &Settings, terms: &Terms) -> Result<Job> {
     let config = Config::load(settings.mqtt_config.as_deref())?;
     if config.mechanism.is_some() {
         return Err(Error::Setting("mqtt-config: sasl-mechanism is for Kafka".into()));
     }
     let endpoint = config.endpoint(&SCHEME, settings.address.as_deref(), settings.topic.as_deref())?;
-    check_topic(&endpoint.topic)?;
+    check_topic("topic", &endpoint.topic)?;
+    let state_topic = state_topic(settings, &config, &endpoint.topic)?;
     let [address] = endpoint.addresses.as_slice() else {
         return Err(Error::Setting(format!("address '{}': MQTT takes one", endpoint.name())));
     };
@@ -64,10 +66,34 @@ pub(super) fn prepare(settings: &Settings) -> Result<Job> {
     if let Some((name, password)) = &endpoint.credentials {
         options.set_credentials(name, password);
     }
-    Ok(Box::new(move |queue, report| deliver(queue, report, Mqtt { endpoint, options })))
+    if let Some(topic) = &state_topic {
+        options.set_last_will(LastWill::new(topic, terms.last_will(), QoS::AtLeastOnce, true));
+    }
+    let states = state_topic.is_some();
+    let client = Mqtt { endpoint, options, state_topic };
+    Ok(Job { deliver: Box::new(move |queue, report| deliver(queue, report, client)), states })
 }
 
-fn check_topic(topic: &str) -> Result<()> {
+/// Where the state goes, if it is wanted: cameras that share a topic have one each.
+fn state_topic(settings: &Settings, config: &Config, topic: &str) -> Result<Option<String>> {
+    let state = match config.state_topic.as_ref().or(settings.state_topic.as_ref()) {
+        Some(given) => given.clone(),
+        None => match settings.camera.as_deref().filter(|camera| !camera.is_empty()) {
+            None => format!("{topic}/state"),
+            Some(camera) => {
+                let usable = |c: char| if "+#".contains(c) || c.is_control() { '_' } else { c };
+                format!("{topic}/state/{}", camera.chars().map(usable).collect::<String>())
+            }
+        },
+    };
+    if state.is_empty() {
+        return Ok(None);
+    }
+    check_topic("state-topic", &state)?;
+    Ok(Some(state))
+}
+
+fn check_topic(property: &str, topic: &str) -> Result<()> {
     let problem = if topic.contains(['+', '#']) {
         "'+' and '#' are for those who subscribe"
     } else if topic.contains('\0') || topic.len() > LONGEST_TOPIC {
@@ -75,17 +101,19 @@ fn check_topic(topic: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::Setting(format!("topic '{topic}': {problem}")))
+    Err(Error::Setting(format!("{property} '{topic}': {problem}")))
 }
 
 struct Mqtt {
     endpoint: Endpoint,
     options: MqttOptions,
+    state_topic: Option<String>,
 }
 
-/// A message that was handed over.
+/// Something that was handed over.
 struct Sent {
-    message: Message,
+    /// None: a state, which nobody needs when another has come.
+    message: Option<Message>,
     /// The number under which it will be acknowledged, once it is under way.
     packet: Option<u16>,
 }
@@ -105,71 +133,88 @@ impl Client for Mqtt {
         }
         let mut sent = VecDeque::new();
         let well = || report.well(|| format!("delivering to the MQTT broker {name}"));
-        let result = exchange(&self.endpoint.topic, &client, connection, queue, &mut sent, well).await;
-        queue.put_back(sent.into_iter().map(|sent: Sent| sent.message));
+        let result = self.exchange(&client, connection, queue, &mut sent, well).await;
+        let left: Vec<Message> = sent.into_iter().filter_map(|sent: Sent| sent.message).collect();
+        queue.put_back(left.into_iter());
         result.map_err(|trouble| format!("MQTT broker {name}: {trouble}"))
     }
 }
 
-/// Hands messages over and waits for their acknowledgements until the queue is done; what is left in `sent` on failure has none.
-///
-/// `well` is called when a message was acknowledged or none waits to be: that the broker lets us in says little.
-async fn exchange(
-    topic: &str,
-    client: &AsyncClient,
-    connection: EventLoop,
-    queue: &Queue,
-    sent: &mut VecDeque<Sent>,
-    mut well: impl FnMut(),
-) -> Result<(), String> {
-    let (events, mut coming) = mpsc::channel(WINDOW.into());
-    let mut tasks = JoinSet::new();
-    tasks.spawn(run(connection, events));
-    let mut progress = Instant::now();
-    loop {
-        let listener = queue.listen();
-        while sent.len() < usize::from(WINDOW)
-            && let Some(message) = queue.take()
-        {
+impl Mqtt {
+    /// Hands messages over and waits for their acknowledgements until the queue is done; what is left in `sent` on failure has none.
+    ///
+    /// `well` is called when something was acknowledged or none waits to be: that the broker lets us in says little.
+    async fn exchange(
+        &self,
+        client: &AsyncClient,
+        connection: EventLoop,
+        queue: &Queue,
+        sent: &mut VecDeque<Sent>,
+        mut well: impl FnMut(),
+    ) -> Result<(), String> {
+        let (events, mut coming) = mpsc::channel(WINDOW.into());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run(connection, events));
+        let mut progress = Instant::now();
+        // A broker that has died may have forgotten the state.
+        let mut announced = 0;
+        loop {
+            let listener = queue.listen();
+            while sent.len() < usize::from(WINDOW)
+                && let Some((topic, retain, payload, message)) = self.next(queue, &mut announced)
+            {
+                if sent.is_empty() {
+                    progress = Instant::now();
+                }
+                let handed = client.try_publish(topic, QoS::AtLeastOnce, retain, payload);
+                sent.push_back(Sent { message, packet: None });
+                handed.map_err(|e| e.to_string())?;
+            }
             if sent.is_empty() {
-                progress = Instant::now();
+                well();
             }
-            let handed = client.try_publish(topic, QoS::AtLeastOnce, false, message.json.clone());
-            sent.push_back(Sent { message, packet: None });
-            handed.map_err(|e| e.to_string())?;
-        }
-        if sent.is_empty() {
-            well();
-        }
-        if sent.is_empty() && queue.done() {
-            // The broker may be gone; it was given what there was.
-            let _ = timeout(FAREWELL, farewell(client, &mut coming)).await;
-            return Ok(());
-        }
-        tokio::select! {
-            event = coming.recv() => match event {
-                Some(Ok(Event::Outgoing(Outgoing::Publish(packet)))) => {
-                    if let Some(next) = sent.iter_mut().find(|sent| sent.packet.is_none()) {
-                        next.packet = Some(packet);
+            if sent.is_empty() && queue.done() {
+                // The broker may be gone; it was given what there was.
+                let _ = timeout(FAREWELL, farewell(client, &mut coming)).await;
+                return Ok(());
+            }
+            tokio::select! {
+                event = coming.recv() => match event {
+                    Some(Ok(Event::Outgoing(Outgoing::Publish(packet)))) => {
+                        if let Some(next) = sent.iter_mut().find(|sent| sent.packet.is_none()) {
+                            next.packet = Some(packet);
+                        }
                     }
-                }
-                Some(Ok(Event::Incoming(Packet::PubAck(ack)))) => {
-                    if let Some(place) = sent.iter().position(|sent| sent.packet == Some(ack.pkid)) {
-                        sent.remove(place);
-                        queue.publish(1);
-                        well();
-                        progress = Instant::now();
+                    Some(Ok(Event::Incoming(Packet::PubAck(ack)))) => {
+                        if let Some(place) = sent.iter().position(|sent| sent.packet == Some(ack.pkid)) {
+                            let message = sent.remove(place).is_some_and(|sent| sent.message.is_some());
+                            queue.publish(usize::from(message));
+                            well();
+                            progress = Instant::now();
+                        }
                     }
+                    Some(Ok(_)) => (),
+                    Some(Err(e)) => return Err(describe(&e)),
+                    None => return Err("the connection has ended".into()),
+                },
+                () = listener => (),
+                () = sleep_until(progress + ACKNOWLEDGE_LIMIT), if !sent.is_empty() => {
+                    return Err(format!("does not acknowledge messages within {ACKNOWLEDGE_LIMIT:?}"));
                 }
-                Some(Ok(_)) => (),
-                Some(Err(e)) => return Err(describe(&e)),
-                None => return Err("the connection has ended".into()),
-            },
-            () = listener => (),
-            () = sleep_until(progress + ACKNOWLEDGE_LIMIT), if !sent.is_empty() => {
-                return Err(format!("does not acknowledge messages within {ACKNOWLEDGE_LIMIT:?}"));
             }
         }
+    }
+
+    /// What is to be sent next: a new state before the messages that wait. Its topic, whether it is retained, its bytes and, unless it is a
+    /// state, the message.
+    fn next(&self, queue: &Queue, announced: &mut u64) -> Option<(&str, bool, Vec<u8>, Option<Message>)> {
+        if let Some(topic) = &self.state_topic
+            && let Some(state) = queue.announced(announced)
+        {
+            return Some((topic, true, state, None));
+        }
+        let message = queue.take()?;
+        Some((&self.endpoint.topic, false, message.json.clone(), Some(message)))
     }
 }
 

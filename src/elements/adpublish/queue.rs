@@ -42,6 +42,9 @@ struct State {
     interrupted: bool,
     /// The deliverer has returned.
     ended: bool,
+    /// The newest state of the camera, and how many there were before it.
+    announced: Option<Vec<u8>>,
+    announcements: u64,
 }
 
 impl State {
@@ -85,6 +88,26 @@ impl Queue {
         let message = state.waiting.pop_front()?;
         state.outstanding += 1;
         Some(message)
+    }
+
+    /// The state of the camera, which is no message among the others: only the newest counts, and it never waits behind them.
+    pub(super) fn announce(&self, state: Vec<u8>) {
+        let mut inner = lock(&self.state);
+        inner.announced = Some(state);
+        inner.announcements += 1;
+        drop(inner);
+        self.changed.notify(usize::MAX);
+    }
+
+    /// The newest state if it is another than the one that `seen` counts; 0 has seen none.
+    #[cfg(feature = "broker")]
+    pub(super) fn announced(&self, seen: &mut u64) -> Option<Vec<u8>> {
+        let state = lock(&self.state);
+        if *seen == state.announcements {
+            return None;
+        }
+        *seen = state.announcements;
+        state.announced.clone()
     }
 
     /// So many taken messages were delivered.
@@ -277,6 +300,20 @@ mod tests {
         queue.publish(0);
         assert_eq!(queue.counts(), (1, 3));
         assert!(queue.take().is_none());
+    }
+
+    #[cfg(feature = "broker")]
+    #[test]
+    fn only_the_newest_state_is_announced_and_none_twice() {
+        let queue = filled(1, 1);
+        let (mut seen, mut other) = (0, 0);
+        assert_eq!(queue.announced(&mut seen), None);
+        queue.announce(vec![1]);
+        queue.announce(vec![2]);
+        assert_eq!(queue.announced(&mut seen), Some(vec![2]));
+        assert_eq!(queue.announced(&mut seen), None);
+        assert_eq!(queue.announced(&mut other), Some(vec![2]), "another connection");
+        assert_eq!((queue.counts(), queue.take().unwrap().json), ((0, 0), vec![0]));
     }
 
     #[test]

@@ -27,6 +27,14 @@ impl Report {
         });
     }
 
+    /// Something beside the messages does not work: a warning.
+    #[cfg(feature = "kafka")]
+    pub(super) fn remark(&self, text: &str) {
+        if let Some(element) = self.element.upgrade() {
+            gst::element_warning!(element, gst::ResourceError::Write, ("{text}"));
+        }
+    }
+
     /// Delivery that was promised fails: an error, unless it is the one given last. The video goes on if the application lets it.
     pub(super) fn fail(&mut self, trouble: String) {
         self.tell(trouble, |element, text| {

@@ -70,6 +70,11 @@ pub(super) struct Settings {
     pub(super) events: Events,
     /// Messages.
     pub(super) queue_size: u32,
+    pub(super) state_topic: Option<String>,
+    /// Seconds; 0: none.
+    pub(super) heartbeat: u32,
+    /// Seconds; 0: never too long.
+    pub(super) max_silence: u32,
 }
 
 impl Default for Settings {
@@ -87,6 +92,9 @@ impl Default for Settings {
             camera: None,
             events: Events::default(),
             queue_size: 1000,
+            state_topic: None,
+            heartbeat: 10,
+            max_silence: 10,
         }
     }
 }
@@ -141,7 +149,7 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             "mqtt-config",
             "MQTT configuration",
             "[method=mqtt] JSON file with client-id, username, password, TLS, ssl_CA_certificate, ssl_client_certificate, \
-             ssl_private_key; its address and topic go before the properties",
+             ssl_private_key; its address, topic and state-topic go before the properties",
         ),
         text(
             "kafka-config",
@@ -159,6 +167,24 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .blurb("Messages that may wait for delivery; when there are more, the oldest is dropped")
             .minimum(1)
             .default_value(default.queue_size)
+            .mutable_ready()
+            .build(),
+        text(
+            "state-topic",
+            "State topic",
+            "[method=mqtt|kafka] Topic of the camera's state, retained by MQTT brokers. MQTT: unless set TOPIC/state, with /CAMERA behind it \
+             where there is a camera; empty: none. Kafka: none unless set",
+        ),
+        glib::ParamSpecUInt::builder("heartbeat")
+            .nick("Heartbeat")
+            .blurb("[method=mqtt|kafka] Seconds between two messages with the state, which is sent at every change as well (0 = at changes alone)")
+            .default_value(default.heartbeat)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("max-silence")
+            .nick("Maximum silence")
+            .blurb("Seconds without a frame after which inspection counts as interrupted, and a message says so (0 = never)")
+            .default_value(default.max_silence)
             .mutable_ready()
             .build(),
         count(
@@ -189,6 +215,9 @@ impl Settings {
             "camera" => self.camera = guard::text(value)?,
             "events" => self.events = value.get().expect("checked by GObject"),
             "queue-size" => self.queue_size = value.get().expect("checked by GObject"),
+            "state-topic" => self.state_topic = guard::text(value)?,
+            "heartbeat" => self.heartbeat = value.get().expect("checked by GObject"),
+            "max-silence" => self.max_silence = value.get().expect("checked by GObject"),
             _ => unimplemented!("GObject only sets properties that exist"),
         }
         Ok(())
@@ -209,6 +238,9 @@ impl Settings {
             "camera" => self.camera.to_value(),
             "events" => self.events.to_value(),
             "queue-size" => self.queue_size.to_value(),
+            "state-topic" => self.state_topic.to_value(),
+            "heartbeat" => self.heartbeat.to_value(),
+            "max-silence" => self.max_silence.to_value(),
             _ => unimplemented!("GObject only reads properties that exist"),
         }
     }

@@ -18,7 +18,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1000);
 
 /// Delivers until the queue says that it is done.
-pub(super) type Job = Box<dyn FnOnce(&Queue, Report) + Send>;
+pub(super) type Deliver = Box<dyn FnOnce(&Queue, Report) + Send>;
+
+/// What the settings ask for.
+pub(super) struct Job {
+    pub(super) deliver: Deliver,
+    /// Whether it delivers what the queue announces.
+    pub(super) states: bool,
+}
 
 /// Pauses that become longer.
 #[derive(Debug)]
@@ -62,10 +69,10 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts to deliver what comes into `queue`.
-    pub(super) fn start(queue: Arc<Queue>, job: Job, report: Report) -> io::Result<Self> {
+    pub(super) fn start(queue: Arc<Queue>, deliver: Deliver, report: Report) -> io::Result<Self> {
         let ending = Ending(queue.clone());
         let thread = std::thread::Builder::new().name("adpublish".into()).spawn(move || {
-            job(&ending.0, report);
+            deliver(&ending.0, report);
         })?;
         Ok(Self { queue, thread })
     }

@@ -139,7 +139,7 @@ impl AnomalyMessage {
             reason: match crate::meta::text(structure, "reason") {
                 None => None,
                 Some(reason) => Some(
-                    [Cut::EndOfStream, Cut::Seek, Cut::NewStream, Cut::Stop]
+                    [Cut::EndOfStream, Cut::Seek, Cut::NewStream, Cut::Interrupted, Cut::Stop]
                         .into_iter()
                         .find(|cut| cut.name() == reason)?,
                 ),
@@ -177,6 +177,7 @@ mod tests {
             (Some(9.0), false, Transition::Level, "warn", None),
             (Some(9.0), true, Transition::Update, "reject", None),
             (Some(9.0), true, Transition::End, "reject", Some(Cut::NewStream)),
+            (Some(9.0), true, Transition::End, "reject", Some(Cut::Interrupted)),
             (None, true, Transition::End, "reject", Some(Cut::EndOfStream)),
         ] {
             message = AnomalyMessage { warn, anomalous, state, reason, ..message };
