@@ -274,6 +274,30 @@ fn calibrate_moves_the_threshold_and_nothing_else() {
 }
 
 #[test]
+fn calibrate_warns_of_images_that_are_hardly_good() {
+    let shop = Workshop::new();
+    shop.category("cloth");
+    shop.fit("cloth", "b");
+    let good = shop.succeeds("calibrate --model b --normal cloth/test/good --defects cloth/test/spot");
+    assert!(!good.stderr.contains("warning"), "{}", good.stderr);
+    let threshold = format!("{:.4}", shop.manifest("b")["calibration"]["threshold"].as_f64().unwrap());
+    let swapped =
+        shop.succeeds("calibrate --model b --normal cloth/test/spot --defects cloth/test/good --json");
+    swapped.says(&[
+        "warning: cloth/test/spot: 4 of 4 images reach the threshold that the bundle had",
+        &threshold,
+        "4 of 4 defective images score less than most of the images in cloth/test/spot: are the folders mixed up?",
+    ]);
+    let result = swapped.json();
+    assert_eq!((&result["false_alarms_before"], &result["false_alarms"]), (&4.into(), &0.into()));
+    // One that was rejected among several is what a calibration is for.
+    shop.fit("cloth", "b");
+    std::fs::copy(shop.path("cloth/test/spot/000.png"), shop.path("cloth/test/good/odd.png")).unwrap();
+    let one = shop.succeeds("calibrate --model b --normal cloth/test/good");
+    assert!(!one.stderr.contains("warning"), "{}", one.stderr);
+}
+
+#[test]
 fn calibrate_sets_both_levels() {
     let shop = Workshop::new();
     shop.category("cloth");

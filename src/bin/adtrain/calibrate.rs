@@ -48,6 +48,9 @@ pub struct Arguments {
 /// Images of good parts at least.
 const LEAST: usize = 2;
 
+/// The share of images on the wrong side from which on folders may be mixed up; few good parts were there before.
+const DOUBTFUL: f64 = 0.5;
+
 const EXAMPLES: &str = "\
 Examples:
   adtrain calibrate --model bottle.bundle --normal last_week/good
@@ -56,7 +59,7 @@ Examples:
 
 Only the threshold, the warn level and the scale of the scores change. With hundreds of good parts the threshold is what the share of false alarms \
 asks for; with fewer it is guessed from how much they differ, and 20 are few. Defects that score above all good parts put it midway \
-between them. From the warn level to the threshold a part is in warn: it passes, but few good parts are like that. Defects do not move \
+between them. Where most images would have been rejected before, a warning says so: they may be defective. From the warn level to the threshold a part is in warn: it passes, but few good parts are like that. Defects do not move \
 that level, unless they lie below it. A pipeline that plays the bundle takes the change up if its 'follow' is true, others when they open it again.";
 
 fn share(text: &str) -> Result<f64, String> {
@@ -121,7 +124,37 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let mut manifest = cascade.bundle().manifest().clone();
     let before = std::mem::replace(&mut manifest.calibration, calibration);
     save_manifest(&alone, &manifest)?;
+    for doubt in doubts(&before, &scores, &arguments.normal) {
+        console.warn(&doubt);
+    }
     console::print(&describe(&before, &manifest.calibration, &scores, arguments.json))
+}
+
+/// What looks as if folders were mixed up: a threshold above defective parts lets all of them pass.
+fn doubts(before: &Calibration, scores: &Scores, folder: &Path) -> Vec<String> {
+    let folder = folder.display();
+    let (over, normal) = (over(&scores.normal, before.threshold), scores.normal.len());
+    let mut doubts = Vec::new();
+    if over as f64 > DOUBTFUL * normal as f64 {
+        doubts.push(format!(
+            "{folder}: {over} of {normal} images reach the threshold that the bundle had, {:.4}, as defective parts do, and all count as good ones now.              If they show defects, or another product, calibrate again with images of good parts; if they are good, because the camera or the light              is another one, look at a few with 'adtrain predict' all the same",
+            before.threshold
+        ));
+    }
+    let above = |defect: f64| scores.normal.iter().filter(|&&score| score >= defect).count() as f64;
+    let beaten = scores.defective.iter().filter(|&&defect| above(defect) > DOUBTFUL * normal as f64).count();
+    if beaten as f64 > DOUBTFUL * scores.defective.len() as f64 {
+        doubts.push(format!(
+            "{beaten} of {} defective images score less than most of the images in {folder}: are the folders mixed up?",
+            scores.defective.len()
+        ));
+    }
+    doubts
+}
+
+/// How many of the scores reach a threshold.
+fn over(scores: &[f64], threshold: f64) -> usize {
+    scores.iter().filter(|&&score| score >= threshold).count()
 }
 
 /// The images of a folder that the bundle has not learned from. What it knows it finds without any distance, as it will find no part
@@ -185,8 +218,9 @@ fn each(
 }
 
 fn describe(before: &Calibration, after: &Calibration, scores: &Scores, as_json: bool) -> String {
-    let over = |scores: &[f64]| scores.iter().filter(|&&score| score >= after.threshold).count();
+    let over = |scores: &[f64]| over(scores, after.threshold);
     let (alarms, found) = (over(&scores.normal), over(&scores.defective));
+    let false_alarms_before = self::over(&scores.normal, before.threshold);
     let counts = |scores: &[f64]| {
         LevelCounts::count(scores.iter().map(|&score| Level::of(score >= after.threshold, score, after.warn)))
     };
@@ -199,6 +233,7 @@ fn describe(before: &Calibration, after: &Calibration, scores: &Scores, as_json:
             "warn_before": before.warn,
             "normal": scores.normal.len(),
             "false_alarms": alarms,
+            "false_alarms_before": false_alarms_before,
             "defective": scores.defective.len(),
             "found": found,
             "levels": {"normal": normal, "defective": defective},

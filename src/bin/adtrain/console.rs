@@ -61,6 +61,19 @@ impl Console {
             eprintln!("{}: {} in {took:.1} s{detail}", stage.name, stage.steps);
         }
     }
+
+    /// Says that the result may not be what was meant, also where notes are not wanted.
+    pub fn warn(&mut self, message: &str) {
+        self.line("warning", message);
+    }
+
+    fn line(&self, kind: &str, message: &str) {
+        let line = || eprintln!("{kind}: {}{message}", self.subject);
+        match self.stage.as_ref().and_then(|stage| stage.bar.as_ref()) {
+            Some(bar) => bar.suspend(line),
+            None => line(),
+        }
+    }
 }
 
 impl Progress for Console {
@@ -106,11 +119,7 @@ impl Progress for Console {
         if self.quiet {
             return;
         }
-        let line = || eprintln!("note: {}{message}", self.subject);
-        match self.stage.as_ref().and_then(|stage| stage.bar.as_ref()) {
-            Some(bar) => bar.suspend(line),
-            None => line(),
-        }
+        self.line("note", message);
     }
 
     fn interrupted(&self) -> bool {
