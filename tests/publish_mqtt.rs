@@ -11,7 +11,7 @@ mod results;
 #[path = "publish/state.rs"]
 mod state;
 
-use broker::{Mosquitto, Subscriber, certificates, free_port, mute};
+use broker::{Mosquitto, Subscriber, certificates, expired_certificates, free_port, mute};
 use gst::prelude::*;
 use pipeline::{Line, failure_at_start, wait_until};
 use results::*;
@@ -225,6 +225,84 @@ fn tls_works_with_the_right_authority_and_is_refused_with_another() {
     let line = publishing(&mqtt(&broker.address()));
     let warning = line.expect_warning();
     assert!(warning.contains(&format!("MQTT broker {}", broker.address())), "{warning}");
+}
+
+#[test]
+fn a_certificate_that_has_expired_is_one_warning_with_the_date() {
+    let folder = tempfile::tempdir().unwrap();
+    expired_certificates(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let broker = Mosquitto::with(&format!(
+        "allow_anonymous true\ncertfile {}\nkeyfile {}\n",
+        file("server.pem"),
+        file("server.key")
+    ));
+    let path = config(folder.path(), &serde_json::json!({"ssl_CA_certificate": file("ca.pem")}));
+    let address = format!("mqtts://localhost:{}", broker.port);
+    let line = publishing(&format!("{} mqtt-config={}", mqtt(&address), path.display()));
+    let warning = line.expect_warning();
+    assert!(
+        warning.contains(
+            "invalid peer certificate: it expired on 2020-01-02 00:00 UTC; renew it, or set the clock"
+        ),
+        "{warning}"
+    );
+    // Four attempts later nothing new was said.
+    std::thread::sleep(Duration::from_millis(3500));
+    assert!(line.messages(&[gst::MessageType::Warning]).is_empty());
+}
+
+#[test]
+fn reasons_that_take_turns_are_said_once_each() {
+    let mut broker = Mosquitto::start();
+    let line = publishing(&mqtt(&broker.address()));
+    line.push(good(0));
+    wait_until("the first message", || counts(&line).0 == 1);
+    broker.kill();
+    let mut warnings = vec![line.expect_warning()];
+    std::thread::sleep(Duration::from_millis(3500));
+    warnings.extend(line.messages(&[gst::MessageType::Warning]).iter().map(pipeline::text));
+    assert!(warnings[0].contains("has closed the connection"), "{warnings:?}");
+    assert!(
+        warnings.len() <= 2 && !warnings.iter().any(|text| text.contains("serialization")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_port_of_another_protocol_is_called_that() {
+    let (folder, broker) = secure();
+    let line = publishing(&mqtt(&broker.address()));
+    let warning = line.expect_warning();
+    assert!(warning.contains("has closed the connection") || warning.contains("not MQTT"), "{warning}");
+    let plain = Mosquitto::start();
+    let file =
+        config(folder.path(), &serde_json::json!({"ssl_CA_certificate": folder.path().join("ca.pem")}));
+    let address = format!("mqtts://localhost:{}", plain.port);
+    let line = publishing(&format!("{} mqtt-config={}", mqtt(&address), file.display()));
+    let warning = line.expect_warning();
+    assert!(
+        warning.contains("has closed the connection") || warning.contains("not answer in TLS"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn a_broker_that_wants_a_certificate_of_ours_says_so_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let broker = Mosquitto::with(&format!(
+        "allow_anonymous true\ncertfile {}\nkeyfile {}\ncafile {}\nrequire_certificate true\n",
+        file("server.pem"),
+        file("server.key"),
+        file("ca.pem")
+    ));
+    let path = config(folder.path(), &serde_json::json!({"ssl_CA_certificate": file("ca.pem")}));
+    let address = format!("mqtts://localhost:{}", broker.port);
+    let line = publishing(&format!("{} mqtt-config={}", mqtt(&address), path.display()));
+    let warning = line.expect_warning();
+    assert!(warning.contains("wants a certificate of this client; set ssl_client_certificate"), "{warning}");
 }
 
 #[test]

@@ -184,6 +184,26 @@ impl Subscriber {
 
 /// Makes a certificate authority, and a certificate of `localhost` that it signed: `ca.pem`, `server.pem`, `server.key` in `folder`.
 pub fn certificates(folder: &Path) {
+    signed(
+        folder,
+        &["x509", "-req", "-days", "2", "-extfile", "names", "-CAkey", "ca.key", "-CAcreateserial"],
+    );
+}
+
+/// The same with a certificate that was good for the first day of 2020.
+pub fn expired_certificates(folder: &Path) {
+    let configuration = "[ca]\ndefault_ca=it\n[it]\ndatabase=index\nserial=serial\nnew_certs_dir=.\nprivate_key=ca.key\n\
+                         default_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n";
+    for (name, content) in [("index", ""), ("serial", "01\n"), ("ca.conf", configuration)] {
+        std::fs::write(folder.join(name), content).unwrap();
+    }
+    let times = ["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"];
+    let start = ["ca", "-batch", "-config", "ca.conf", "-extfile", "names"];
+    signed(folder, &[&start[..], &times].concat());
+}
+
+/// Makes an authority, and a certificate that it signs with `sign`.
+fn signed(folder: &Path, sign: &[&str]) {
     let openssl = |arguments: &str| {
         let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -195,9 +215,11 @@ pub fn certificates(folder: &Path) {
     openssl(
         "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=localhost",
     );
-    openssl(
-        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names",
-    );
+    let files = "-in server.csr -out server.pem";
+    openssl(&match sign[0] {
+        "ca" => format!("{} {files} -cert ca.pem -keyfile ca.key", sign.join(" ")),
+        _ => format!("{} {files} -CA ca.pem", sign.join(" ")),
+    });
 }
 
 /// Tansu, a broker of the Kafka protocol; it keeps everything in memory, so that a killed one comes back empty.

@@ -2,6 +2,7 @@
 
 use super::address::{Address, Scheme};
 use super::tls;
+use super::trouble::{Refusal, plain};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ pub(super) struct Endpoint {
     pub(super) addresses: Vec<Address>,
     pub(super) topic: String,
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    refusal: Refusal,
     /// Name and password.
     pub(super) credentials: Option<(String, String)>,
 }
@@ -60,6 +62,11 @@ impl Endpoint {
     pub(super) fn name(&self) -> String {
         let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
         addresses.join(",")
+    }
+
+    /// Why a connection has failed: the broker's certificate, where that was it, or else what its client says.
+    pub(super) fn explain(&self, text: &str) -> String {
+        self.refusal.take().unwrap_or_else(|| plain(text))
     }
 }
 
@@ -105,10 +112,12 @@ impl Config {
                 "address '{number}': with TLS an IPv6 broker must be given by its name"
             )));
         }
-        Ok(Endpoint { addresses, topic, tls: self.tls(secure)?, credentials: self.credentials()? })
+        let refusal = Refusal::default();
+        let tls = self.tls(secure, refusal.clone())?;
+        Ok(Endpoint { addresses, topic, tls, refusal, credentials: self.credentials()? })
     }
 
-    fn tls(&self, secure: bool) -> Result<Option<Arc<rustls::ClientConfig>>> {
+    fn tls(&self, secure: bool, refusal: Refusal) -> Result<Option<Arc<rustls::ClientConfig>>> {
         let named = [&self.ca_certificate, &self.client_certificate, &self.private_key];
         if !secure {
             return match named.into_iter().flatten().next() {
@@ -135,7 +144,7 @@ impl Config {
                 ));
             }
         };
-        tls::client(self.ca_certificate.as_deref(), client).map(Some)
+        tls::client(self.ca_certificate.as_deref(), client, refusal).map(Some)
     }
 
     fn credentials(&self) -> Result<Option<(String, String)>> {

@@ -70,12 +70,14 @@ impl Client for Kafka {
             Some(Err(_)) => {
                 return Err(format!("Kafka broker {name}: does not answer within {CONNECT_LIMIT:?}"));
             }
-            Some(Ok(Err(trouble))) => return Err(format!("Kafka broker {name}: {trouble}")),
+            Some(Ok(Err(trouble))) => {
+                return Err(format!("Kafka broker {name}: {}", self.endpoint.explain(&trouble)));
+            }
             Some(Ok(Ok(connected))) => connected,
         };
         self.send(&client, &partition, queue, report)
             .await
-            .map_err(|trouble| format!("Kafka broker {name}: {trouble}"))
+            .map_err(|trouble| format!("Kafka broker {name}: {}", self.endpoint.explain(&trouble)))
     }
 }
 

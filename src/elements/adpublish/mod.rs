@@ -29,6 +29,8 @@ mod settings;
 mod status;
 #[cfg(feature = "broker")]
 mod tls;
+#[cfg(feature = "broker")]
+mod trouble;
 mod watch;
 mod worker;
 

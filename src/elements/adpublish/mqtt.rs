@@ -7,6 +7,7 @@ use super::queue::{Message, Queue};
 use super::report::Report;
 use super::settings::Settings;
 use super::status::Terms;
+use super::trouble::{self, GONE};
 use super::worker::Job;
 use crate::{Error, Result};
 use rumqttc::{
@@ -128,7 +129,9 @@ impl Client for Mqtt {
             Some(Err(_)) => {
                 return Err(format!("MQTT broker {name}: does not answer within {CONNECT_LIMIT:?}"));
             }
-            Some(Ok(Err(e))) => return Err(explain(&name, &e)),
+            Some(Ok(Err(e))) => {
+                return Err(format!("MQTT broker {name}: {}", self.endpoint.explain(&describe(&e))));
+            }
             Some(Ok(Ok(_))) => (),
         }
         let mut sent = VecDeque::new();
@@ -136,7 +139,7 @@ impl Client for Mqtt {
         let result = self.exchange(&client, connection, queue, &mut sent, well).await;
         let left: Vec<Message> = sent.into_iter().filter_map(|sent: Sent| sent.message).collect();
         queue.put_back(left.into_iter());
-        result.map_err(|trouble| format!("MQTT broker {name}: {trouble}"))
+        result.map_err(|trouble| format!("MQTT broker {name}: {}", self.endpoint.explain(&trouble)))
     }
 }
 
@@ -195,7 +198,7 @@ impl Mqtt {
                     }
                     Some(Ok(_)) => (),
                     Some(Err(e)) => return Err(describe(&e)),
-                    None => return Err("the connection has ended".into()),
+                    None => return Err(GONE.into()),
                 },
                 () = listener => (),
                 () = sleep_until(progress + ACKNOWLEDGE_LIMIT), if !sent.is_empty() => {
@@ -239,16 +242,32 @@ async fn farewell(client: &AsyncClient, coming: &mut mpsc::Receiver<Result<Event
     }
 }
 
-fn explain(name: &str, error: &ConnectionError) -> String {
-    format!("MQTT broker {name}: {}", describe(error))
-}
-
 /// The client's words, but for those that nobody would understand.
 fn describe(error: &ConnectionError) -> String {
+    use rumqttc::{ConnectReturnCode, Error as Packets, StateError};
     match error {
-        ConnectionError::ConnectionRefused(code) => format!("refuses us: {code:?}"),
-        ConnectionError::Io(e) => e.to_string(),
-        ConnectionError::MqttState(rumqttc::StateError::Io(e)) => e.to_string(),
+        ConnectionError::ConnectionRefused(code) => {
+            let hint = match code {
+                ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
+                    "; check username and password in mqtt-config"
+                }
+                ConnectReturnCode::BadClientId => "; give another client-id in mqtt-config",
+                _ => "",
+            };
+            format!("refuses us: {code:?}{hint}")
+        }
+        ConnectionError::Io(e)
+        | ConnectionError::Tls(rumqttc::TlsError::Io(e))
+        | ConnectionError::MqttState(StateError::Io(e) | StateError::Deserialization(Packets::Io(e))) => {
+            trouble::io(e)
+        }
+        ConnectionError::MqttState(StateError::ConnectionAborted) => GONE.into(),
+        ConnectionError::MqttState(StateError::AwaitPingResp | StateError::CollisionTimeout)
+        | ConnectionError::NetworkTimeout
+        | ConnectionError::FlushTimeout => "does not answer any more".into(),
+        ConnectionError::MqttState(StateError::Deserialization(_)) | ConnectionError::NotConnAck(_) => {
+            "answers with something that is not MQTT 3.1.1; check the port, and whether it wants TLS (mqtts://)".into()
+        }
         e => e.to_string(),
     }
 }

@@ -11,15 +11,19 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// Says every trouble once, and when it is over.
 pub(super) struct Report {
     element: WeakRef<AdPublish>,
-    trouble: Option<String>,
+    /// What was said since delivery worked last; without its numbers, which may run.
+    said: Vec<String>,
 }
+
+/// Reasons that are remembered; more than there are.
+const REASONS: usize = 32;
 
 impl Report {
     pub(super) fn new(element: WeakRef<AdPublish>) -> Self {
-        Self { element, trouble: None }
+        Self { element, said: Vec::new() }
     }
 
-    /// Delivery does not work for now: a warning, unless it is the one given last.
+    /// Delivery does not work for now: a warning, once for each reason.
     #[cfg(feature = "broker")]
     pub(super) fn warn(&mut self, trouble: String) {
         self.tell(trouble, |element, text| {
@@ -35,7 +39,7 @@ impl Report {
         }
     }
 
-    /// Delivery that was promised fails: an error, unless it is the one given last. The video goes on if the application lets it.
+    /// Delivery that was promised fails: an error, once for each reason. The video goes on if the application lets it.
     pub(super) fn fail(&mut self, trouble: String) {
         self.tell(trouble, |element, text| {
             gst::element_error!(element, gst::ResourceError::Write, ("{text}"));
@@ -44,17 +48,21 @@ impl Report {
 
     fn tell(&mut self, trouble: String, how: impl FnOnce(&AdPublish, &str)) {
         let Some(element) = self.element.upgrade() else { return };
-        if self.trouble.as_ref() == Some(&trouble) {
+        let reason: String = trouble.chars().filter(|character| !character.is_ascii_digit()).collect();
+        if self.said.contains(&reason) {
             gst::debug!(CAT, obj = element, "still: {trouble}");
             return;
         }
         how(&element, &trouble);
-        self.trouble = Some(trouble);
+        if self.said.len() == REASONS {
+            self.said.remove(0);
+        }
+        self.said.push(reason);
     }
 
     /// Delivery works: said on the bus if it did not before.
     pub(super) fn well(&mut self, what: impl FnOnce() -> String) {
-        if self.trouble.take().is_some()
+        if !std::mem::take(&mut self.said).is_empty()
             && let Some(element) = self.element.upgrade()
         {
             gst::element_info!(element, gst::ResourceError::Write, ("{}", what()));

@@ -1,23 +1,35 @@
 //! TLS towards a broker, by rustls.
 
+use super::trouble::Refusal;
 use crate::{Error, Result};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
 
 /// A client that trusts the authority `ca`, or the system's where there is none, and shows its own certificate (with its key)
-/// if it has one.
+/// if it has one. Why it refuses the broker's is noted in `refusal`.
 ///
 /// # Errors
 /// If a file can't be read, has no certificate or key in PEM form, or key and certificate don't belong together.
-pub(super) fn client(ca: Option<&Path>, own: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>> {
+pub(super) fn client(
+    ca: Option<&Path>,
+    own: Option<(&Path, &Path)>,
+    refusal: Refusal,
+) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let problem_of = |e: &dyn std::fmt::Display| Error::Setting(format!("TLS: {e}"));
+    let checks = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities(ca)?), provider.clone())
+        .build()
+        .map_err(|e| problem_of(&e))?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|e| Error::Setting(format!("TLS: {e}")))?
-        .with_root_certificates(authorities(ca)?);
+        .map_err(|e| problem_of(&e))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier { checks, refusal }));
     let config = match own {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
@@ -28,6 +40,51 @@ pub(super) fn client(ca: Option<&Path>, own: Option<(&Path, &Path)>) -> Result<A
         }
     };
     Ok(Arc::new(config))
+}
+
+/// Checks as rustls does by itself, and notes why a certificate was refused: what comes back through the clients' errors is text with a
+/// running number.
+#[derive(Debug)]
+struct Verifier {
+    checks: Arc<WebPkiServerVerifier>,
+    refusal: Refusal,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let checked =
+            self.checks.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        checked.inspect_err(|error| self.refusal.note(error))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.checks.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.checks.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.checks.supported_verify_schemes()
+    }
 }
 
 fn authorities(ca: Option<&Path>) -> Result<RootCertStore> {
