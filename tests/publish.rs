@@ -29,8 +29,7 @@ fn to(path: &Path) -> String {
 fn set_aside(path: &Path) -> Vec<PathBuf> {
     let folder = std::fs::read_dir(path.parent().unwrap()).unwrap();
     let mut files: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
-    // "a-TIME.x" before "a-TIME-1.x", "a-TIME-2.x" before "a-TIME-10.x".
-    files.sort_by_key(|file| (file == path, file.as_os_str().len(), file.clone()));
+    files.sort_by_key(|file| (file == path, file.clone()));
     files
 }
 
@@ -254,9 +253,7 @@ fn a_file_that_is_large_enough_is_set_aside_and_none_is_larger() {
                 _ => found.extend(read(file)),
             }
         }
-        let mut numbers = frames(&found);
-        numbers.sort_unstable();
-        assert_eq!(numbers, (0..60).collect::<Vec<_>>());
+        assert_eq!(frames(&found), (0..60).collect::<Vec<_>>(), "the names sort as the frames came");
     }
 }
 

@@ -3,6 +3,7 @@
 //! What was added is never lost by our doing: a name that is taken is not taken again, a file that somebody moved away is begun
 //! anew, and two writers can't share one.
 
+use super::aside::{Mark, set_aside, sync_folder};
 use super::settings::FileFormat;
 use crate::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -76,6 +77,8 @@ pub(super) struct LogFile {
     /// Whether the end of the array stands there.
     finished: bool,
     opened: Instant,
+    /// What the name of the file says that was set aside last.
+    aside: Option<Mark>,
 }
 
 impl LogFile {
@@ -84,11 +87,17 @@ impl LogFile {
     /// # Errors
     /// If it can't be written or isn't a regular file, or if somebody else writes to it.
     pub(super) fn open(path: &Path, format: FileFormat, limits: Limits) -> Result<Self> {
+        Self::open_after(path, format, limits, None)
+    }
+
+    /// The same, after files were set aside up to that one.
+    fn open_after(path: &Path, format: FileFormat, limits: Limits, aside: Option<Mark>) -> Result<Self> {
         let (mut file, mut length) = open(path)?;
+        let mut aside = aside;
         match format {
             FileFormat::JsonLines => length = cut_torn_line(&mut file, path, length)?,
             FileFormat::Json if length > 0 => {
-                set_aside(path).map_err(|e| Error::io(path, e))?;
+                aside = Some(set_aside(path, aside).map_err(|e| Error::io(path, e))?);
                 (file, length) = open(path)?;
             }
             FileFormat::Json => (),
@@ -106,6 +115,7 @@ impl LogFile {
             length,
             finished: false,
             opened: Instant::now(),
+            aside,
         })
     }
 
@@ -163,7 +173,7 @@ impl LogFile {
     /// Sets the file aside and begins a new one.
     pub(super) fn rotate(&mut self) -> io::Result<()> {
         self.finish()?;
-        set_aside(&self.path)?;
+        self.aside = Some(set_aside(&self.path, self.aside.take())?);
         self.begin()
     }
 
@@ -194,7 +204,8 @@ impl LogFile {
     }
 
     fn begin(&mut self) -> io::Result<()> {
-        *self = Self::open(&self.path, self.framing.format, self.limits).map_err(io::Error::other)?;
+        let (format, aside) = (self.framing.format, self.aside.clone());
+        *self = Self::open_after(&self.path, format, self.limits, aside).map_err(io::Error::other)?;
         Ok(())
     }
 
@@ -277,42 +288,6 @@ fn last_line(file: &mut File, length: u64) -> io::Result<(u64, Option<u8>)> {
         end = start;
     }
     Ok((0, first))
-}
-
-/// Gives the file a name with the time, one that nothing has, and makes that last.
-fn set_aside(path: &Path) -> io::Result<()> {
-    let name = |extension: &str| {
-        let mut name = path.file_stem().unwrap_or_default().to_owned();
-        name.push(extension);
-        if let Some(suffix) = path.extension() {
-            name.push(".");
-            name.push(suffix);
-        }
-        path.with_file_name(name)
-    };
-    let now =
-        glib::DateTime::now_utc().and_then(|now| now.format("%Y%m%dT%H%M%SZ")).map_err(io::Error::other)?;
-    for number in 0.. {
-        let aside = if number == 0 { name(&format!("-{now}")) } else { name(&format!("-{now}-{number}")) };
-        // Unlike a renaming, a second name never takes the place of another file.
-        match std::fs::hard_link(path, &aside) {
-            Ok(()) => break,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => (),
-            // File systems without hard links: nobody but us makes such names.
-            Err(_) if aside.try_exists()? => (),
-            Err(_) => {
-                std::fs::rename(path, &aside)?;
-                return sync_folder(path);
-            }
-        }
-    }
-    std::fs::remove_file(path)?;
-    sync_folder(path)
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 #[cfg(feature = "broker")]
 mod address;
+mod aside;
 #[cfg(feature = "broker")]
 mod broker;
 #[cfg(feature = "broker")]
