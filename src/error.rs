@@ -1,5 +1,6 @@
 //! One error type for the core: every message names the thing, what was expected and what to do.
 
+use crate::text::{shown, shown_name};
 use std::path::{Path, PathBuf};
 
 /// Result of the core.
@@ -9,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", name(path))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -17,7 +18,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file of a bundle, a backbone or a data set is not what it should be.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {}", name(path), shown(problem))]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -28,10 +29,10 @@ pub enum Error {
     #[error("{}: has no video", .0.display())]
     NoVideo(PathBuf),
     /// ONNX Runtime is missing, too old, or refused a graph.
-    #[error("ONNX Runtime: {0}")]
+    #[error("ONNX Runtime: {}", shown(.0))]
     Runtime(String),
     /// The device that was asked for cannot be had.
-    #[error("device '{device}' is not available: {reason}")]
+    #[error("device '{}' is not available: {reason}", shown(device))]
     Device {
         /// The device as the user named it.
         device: String,
@@ -39,28 +40,36 @@ pub enum Error {
         reason: String,
     },
     /// A frame cannot be inspected.
-    #[error("frame: {0}")]
+    #[error("frame: {}", shown(.0))]
     Frame(String),
     /// The tensors of a frame do not fit the bundle.
-    #[error("features: {0}")]
+    #[error("features: {}", shown(.0))]
     Features(String),
     /// A number that the user gave is out of range.
-    #[error("{0}")]
+    #[error("{}", shown(.0))]
     Setting(String),
     /// The training images do not allow a fit.
-    #[error("fit: {0}")]
+    #[error("fit: {}", shown(.0))]
     Fit(String),
     /// The user asked to stop.
     #[error("interrupted; nothing was written")]
     Interrupted,
     /// The user asked to stop a training, which can go on later.
-    #[error("interrupted after {steps} steps, kept in {}; the same command with --resume goes on", checkpoint.display())]
+    #[error(
+        "interrupted after {steps} steps, kept in {}; the same command with --resume goes on",
+        name(checkpoint)
+    )]
     Paused {
         /// Where it is kept.
         checkpoint: PathBuf,
         /// Steps done.
         steps: usize,
     },
+}
+
+/// A file's name as messages have it.
+fn name(path: &Path) -> String {
+    shown_name(&path.to_string_lossy()).into_owned()
 }
 
 impl Error {

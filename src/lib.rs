@@ -20,6 +20,7 @@ pub mod meta;
 pub mod methods;
 pub mod network;
 pub mod pool;
+pub mod text;
 
 pub use error::{Error, Result};
 

@@ -298,6 +298,27 @@ fn a_file_may_have_any_name() {
     }
 }
 
+/// What gst-launch-1.0 prints goes to a terminal.
+#[test]
+fn messages_hold_no_commands_for_a_terminal() {
+    for (element, property) in [
+        ("adfeatures", "model"),
+        ("adpublish method=mqtt", "mqtt-config"),
+        ("adpublish", "file-path"),
+        ("adpublish method=mqtt address=localhost", "topic"),
+        ("adpublish method=mqtt topic=a", "address"),
+        ("adpublish method=mqtt topic=a address=a", "state-topic"),
+    ] {
+        let line = Line::new(&format!("{element} name=it"), &info_of(&good(1)));
+        set_bytes(&line.element("it"), property, b"/nowhere/\x1b[31m\nred#");
+        assert!(line.pipeline.set_state(gst::State::Playing).is_err(), "{element}");
+        let message = line.messages(&[gst::MessageType::Error]).remove(0);
+        let gst::MessageView::Error(error) = message.view() else { panic!("{message:?}") };
+        let text = error.error().to_string();
+        assert!(text.contains("\\u001b[31m") && !text.contains('\u{1b}'), "{text:?}");
+    }
+}
+
 #[test]
 fn text_that_is_no_text_is_an_error_at_the_start() {
     for (name, property) in [

@@ -2,11 +2,13 @@
 //!
 //! `training-scores.csv` has a line for each image that was scored, the highest score first: its path in the folder that it came from,
 //! its score, and the share of the scored images that do not score more. Of thousands of images only an even selection is scored.
-//! Lines without a score follow: near-twins, for which one image of the group is scored, and the name of that one.
+//! Lines without a score follow: near-twins, for which one image of the group is scored, and the name of that one. Names that a
+//! spreadsheet would take for formulas have an apostrophe before them.
 
 use super::listed::read_listed;
 use super::{FileInfo, LearnedImage, LearnedImages};
 use crate::error::{Error, Result};
+use crate::text::{cell, from_cell};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -103,6 +105,8 @@ impl TrainingScores {
         let mut all = Self::default();
         for row in csv::Reader::from_reader(text.as_slice()).into_deserialize::<Row>() {
             let Row { image, score, share, twin_of } = row.map_err(|e| Error::file(&file, e.to_string()))?;
+            let image = from_cell(&image).to_owned();
+            let twin_of = twin_of.map(|name| from_cell(&name).to_owned());
             match (score.zip(share), twin_of.filter(|name| !name.is_empty())) {
                 (Some((score, share)), None) if score.is_finite() => {
                     all.scores.push(TrainingScore { image, score, share });
@@ -143,16 +147,16 @@ impl TrainingScores {
         let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
         writer.write_record(["image", "score", "share", "twin_of"]).map_err(|e| problem(e.to_string()))?;
         let scores = self.scores.iter().map(|TrainingScore { image, score, share }| Row {
-            image: image.clone(),
+            image: cell(image).into(),
             score: Some(*score),
             share: Some(*share),
             twin_of: None,
         });
         let twins = self.twins.iter().map(|TrainingTwin { image, twin_of }| Row {
-            image: image.clone(),
+            image: cell(image).into(),
             score: None,
             share: None,
-            twin_of: Some(twin_of.clone()),
+            twin_of: Some(cell(twin_of).into()),
         });
         for row in scores.chain(twins) {
             writer.serialize(row).map_err(|e| problem(e.to_string()))?;
@@ -178,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let names = ["good/a.png", "good/with, comma and \"quotes\".png", "c.png", "d.png"];
+        let names = ["=1+1.png", "good/with, comma and \"quotes\".png", "c.png", "d.png"];
         let twins = [(3, 1), (3, 3)];
         let scores = TrainingScores::new(&learned(&names), &[2, 0, 1, 7], &[0.1 + 0.2, 5.0, 5.0, 9.0], twins);
         assert_eq!(scores.twins_of(names[1]).collect::<Vec<_>>(), ["d.png"]);
@@ -188,6 +192,7 @@ mod tests {
         assert_eq!(found, [(names[0], 5.0, 1.0), (names[1], 5.0, 1.0), (names[2], 0.1 + 0.2, 1.0 / 3.0)]);
         let folder = tempfile::tempdir().unwrap();
         let text = scores.text().unwrap();
+        assert!(String::from_utf8_lossy(&text).contains("\n'=1+1.png,5"), "no formula in a spreadsheet");
         std::fs::write(folder.path().join(TRAINING_SCORES), &text).unwrap();
         assert_eq!(TrainingScores::read(folder.path(), &listing(text.len())).unwrap(), Some(scores));
         assert_eq!(TrainingScores::read(folder.path(), &BTreeMap::new()).unwrap(), None);

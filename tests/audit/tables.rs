@@ -88,3 +88,25 @@ fn frames_in_warn_are_counted_and_make_no_event() {
     assert_eq!(levels("none"), [warn, 0, reject]);
     assert!(!run.stdout.contains("warn"), "{}", run.stdout);
 }
+
+#[test]
+fn names_are_neither_formulas_in_tables_nor_commands_on_a_terminal() {
+    let line = line();
+    for name in ["=1+1.mkv", "@SUM(A1).mkv", "\u{1b}[31mred.mkv"] {
+        std::fs::copy(line.path(&line.short), line.path(name)).unwrap();
+    }
+    std::fs::write(line.path("\u{1b}]0;title\u{7}.mkv"), "no video").unwrap();
+    let mut command = line.command("--model b --out found =1+1.mkv @SUM(A1).mkv --accept-damaged");
+    let output =
+        command.args(["\u{1b}[31mred.mkv", "\u{1b}]0;title\u{7}.mkv", "\u{1b}none.mkv"]).assert().code(1);
+    let output = output.get_output();
+    let printed = [&output.stdout[..], &output.stderr[..]].concat();
+    let text = String::from_utf8(printed).unwrap();
+    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    assert!(text.contains("\\u001b]0;title\\u0007.mkv: ") && text.contains("\\u001bnone.mkv: "), "{text}");
+    let videos = std::fs::read_to_string(line.path("found/videos.csv")).unwrap();
+    let cells: Vec<&str> = videos.lines().skip(1).map(|row| row.trim_start_matches('"')).collect();
+    assert_eq!(cells.len(), 4, "{videos}");
+    assert!(cells.iter().all(|cell| !cell.starts_with(['=', '@', '+', '-'])), "{videos}");
+    assert!(videos.contains("\n'=1+1.mkv,") && videos.contains("\n'@SUM(A1).mkv,"), "{videos}");
+}

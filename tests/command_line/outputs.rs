@@ -149,3 +149,37 @@ fn a_bundle_that_is_cut_off_says_what_to_do() {
     shop.write("b/bank.safetensors", &bank[..bank.len() / 2]);
     shop.fails("info b").says(&["bank.safetensors", "copy the bundle again"]);
 }
+
+#[test]
+fn names_are_neither_formulas_in_tables_nor_commands_on_a_terminal() {
+    let shop = Workshop::new();
+    shop.good("cloth", 12, 1);
+    shop.good("others", 4, 2);
+    let red = "\u{1b}[31mred";
+    for (name, seed) in [("=1+1.png", 50), ("\u{202e}gpj.png", 51)] {
+        shop.save(&format!("cloth/{name}"), &good(seed));
+    }
+    shop.write(&format!("cloth/{red}.png"), b"no image");
+    let command = |arguments: &[&str]| {
+        let mut command = shop.command("");
+        let output = command.args(arguments).output().unwrap();
+        let printed = text(&[&output.stdout[..], &output.stderr[..]].concat());
+        let harmless = |c: char| !(c.is_control() || c == '\u{202e}') || matches!(c, '\n' | '\t');
+        assert!(printed.chars().all(harmless), "{printed:?}");
+        printed
+    };
+    let bundle = format!("{red}.bundle");
+    let fitted = command(&["fit", "--data", "cloth", "--size", "64x64", "--out", &bundle]);
+    assert!(fitted.contains("left out: ") && fitted.contains("\\u001b[31mred.png"), "{fitted}");
+    let scores = std::fs::read_to_string(shop.path(&bundle).join("training-scores.csv")).unwrap();
+    assert!(scores.contains("\n'=1+1.png,") && !scores.contains("\n=1"), "{scores}");
+    // The list is read again with the names as they are.
+    let info = command(&["info", &bundle, "--json"]);
+    assert!(!info.contains("'=1+1.png"), "{info}");
+    command(&["info", &bundle]);
+    command(&["predict", "--model", &bundle, "cloth"]);
+    command(&["predict", "--model", &bundle, &format!("{red}.png")]);
+    command(&["calibrate", "--model", &bundle, "--normal", &format!("{red}-none")]);
+    command(&["update", "--model", &bundle, "--add", "others"]);
+    command(&["info", &format!("{red}-none")]);
+}

@@ -27,6 +27,7 @@ use common::hardware::Hardware;
 use common::interrupt;
 use gstanomaly::bundle::{Bundle, MANIFEST, open_shared};
 use gstanomaly::methods::{IgnoreMask, ScoreOptions};
+use gstanomaly::text::shown;
 use inspect::{Outcome, Rules};
 use jobs::Plan;
 use progress::{Board, Style};
@@ -266,7 +267,7 @@ fn conclude(
             count => format!("{count} {unit}s"),
         };
         let (videos, events) = (counted(total.videos, "video"), counted(total.events, "event"));
-        let page = page.map(|page| format!("\n{}", page.display())).unwrap_or_default();
+        let page = page.map(|page| format!("\n{}", shown(&page.to_string_lossy()))).unwrap_or_default();
         let warn = match total.warn_frames {
             0 => String::new(),
             1 => "; 1 frame in warn".into(),

@@ -6,6 +6,7 @@ use crate::sources::Source;
 use crate::state::State;
 use crate::stills;
 use crate::time::{estimate, seconds};
+use gstanomaly::text::{shown, shown_name};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -176,7 +177,7 @@ impl Board {
 
     /// Complains on stderr.
     pub fn complain(&self, text: &str) {
-        let say = || eprintln!("adaudit: {text}");
+        let say = || eprintln!("adaudit: {}", shown(text));
         match &self.bar {
             Some(bar) => bar.suspend(say),
             None => say(),
@@ -193,7 +194,7 @@ impl Board {
     /// A line for machines. Where nobody reads it the audit goes on all the same: its results are in the folder.
     pub fn emit(&self, line: &Value) {
         if self.style == Style::Machines {
-            let _ = writeln!(std::io::stdout().lock(), "{line}");
+            let _ = writeln!(std::io::stdout().lock(), "{}", shown(&line.to_string()));
         }
     }
 
@@ -336,7 +337,7 @@ impl<'a> Report<'a> {
             "note": state.note,
         }));
         if let Some(problem) = &state.problem {
-            self.board.complain(&format!("{}: {problem}", state.video));
+            self.board.complain(&format!("{}: {problem}", shown_name(&state.video)));
         }
         if let Some(note) = &state.note {
             self.board.remark(&format!("{}: {note}", state.video));
@@ -345,7 +346,7 @@ impl<'a> Report<'a> {
             self.board.complain(&format!(
                 "{}: {} events, of which the first {} have stills; if most are no defects, the threshold is too low, or --hold or \
                  --min-area would help",
-                state.video,
+                shown_name(&state.video),
                 state.count_events(),
                 stills::MOST,
             ));

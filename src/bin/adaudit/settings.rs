@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use gstanomaly::Error;
 use gstanomaly::bundle::ScoreRange;
 use gstanomaly::evaluate::{UNFINISHED, write_atomically};
+use gstanomaly::text::shown;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -161,7 +162,8 @@ impl Folder {
         let failed = |e| Error::io(self.0.join(LOCK), e);
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
-                eprintln!("adaudit: {}: waiting for another adaudit to write its report", self.0.display());
+                let folder = self.0.to_string_lossy();
+                eprintln!("adaudit: {}: waiting for another adaudit to write its report", shown(&folder));
                 file.lock().map_err(failed)?;
             }
             Err(TryLockError::Error(e)) => return Err(failed(e).into()),

@@ -2,6 +2,7 @@
 
 use crate::results::{Sink, Video};
 use crate::time::seconds;
+use gstanomaly::text::cell;
 
 /// A cell of a time that may not be known.
 fn time(time: Option<u64>) -> String {
@@ -36,7 +37,7 @@ pub fn events(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
         for (i, (event, peak)) in video.events.iter().zip(&video.peaks).enumerate() {
             let [still, overlay] = video.stills(i + 1);
             table.write_record([
-                video.state.video.as_str(),
+                cell(&video.state.video).as_ref(),
                 &(i + 1).to_string(),
                 &time(event.first.time),
                 &time(event.end),
@@ -48,8 +49,8 @@ pub fn events(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
                 &event.peak.frame.to_string(),
                 &event.frames().to_string(),
                 &serde_json::to_string(&event.regions)?,
-                &still,
-                &overlay,
+                &cell(&still),
+                &cell(&overlay),
             ])?;
         }
     }
@@ -76,12 +77,12 @@ pub fn videos(videos: &[Video], out: &mut dyn Sink) -> anyhow::Result<()> {
     ])?;
     for video in videos {
         table.write_record([
-            video.state.video.as_str(),
+            cell(&video.state.video).as_ref(),
             &time(video.state.end),
             &video.state.frames.to_string(),
             &video.state.inspected.to_string(),
             &video.events.len().to_string(),
-            video.state.problem.as_deref().unwrap_or_default(),
+            &cell(video.state.problem.as_deref().unwrap_or_default()),
             &video.state.warn_frames.to_string(),
             &video.state.gaps.len().to_string(),
             &time(Some(video.state.missing())),

@@ -69,7 +69,7 @@ fn list() -> anyhow::Result<()> {
             }
             match Backbone::open(&file.to_string_lossy()) {
                 Ok(backbone) => console::print(&describe(&backbone.card, &file))?,
-                Err(e) => eprintln!("note: cannot be used: {e}"),
+                Err(e) => eprintln!("note: cannot be used: {}", gstanomaly::text::shown(&e.to_string())),
             }
             shown += 1;
         }

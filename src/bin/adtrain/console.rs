@@ -4,6 +4,7 @@ pub use crate::common::failure::describe;
 
 use crate::interrupt;
 use gstanomaly::methods::fitting::Progress;
+use gstanomaly::text::{is_command, shown};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -68,7 +69,7 @@ impl Console {
     }
 
     fn line(&self, kind: &str, message: &str) {
-        let line = || eprintln!("{kind}: {}{message}", self.subject);
+        let line = || eprintln!("{kind}: {}", shown(&format!("{}{message}", self.subject)));
         match self.stage.as_ref().and_then(|stage| stage.bar.as_ref()) {
             Some(bar) => bar.suspend(line),
             None => line(),
@@ -82,7 +83,7 @@ impl Progress for Console {
         if self.quiet {
             return;
         }
-        let name = format!("{}{name}", self.subject);
+        let name = shown(&format!("{}{name}", self.subject)).into_owned();
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(steps as u64).with_message(name.clone());
             if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left") {
@@ -109,9 +110,9 @@ impl Progress for Console {
 
     fn detail(&mut self, text: &str) {
         let Some(stage) = &mut self.stage else { return };
-        stage.detail = text.to_owned();
+        stage.detail = shown(text).into_owned();
         if let Some(bar) = &stage.bar {
-            bar.set_message(format!("{}, {text}", stage.name));
+            bar.set_message(format!("{}, {}", stage.name, stage.detail));
         }
     }
 
@@ -140,9 +141,9 @@ pub fn images(count: usize) -> String {
 #[error("the result cannot be written to standard output: {0}")]
 struct Untold(std::io::Error);
 
-/// Prints lines of the result to standard output.
+/// Prints lines of the result to standard output, without anything that a terminal would take for a command.
 pub fn print(lines: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout().lock(), "{lines}").map_err(Untold)?)
+    Ok(writeln!(std::io::stdout().lock(), "{}", shown(lines)).map_err(Untold)?)
 }
 
 /// Whether it was standard output that failed, so that there is no use in going on.
@@ -166,7 +167,7 @@ pub fn one_line(path: &Path) -> String {
                 '\t' => text.push_str(r"\t"),
                 '\n' => text.push_str(r"\n"),
                 '\r' => text.push_str(r"\r"),
-                other if other.is_control() => text.extend(other.escape_unicode()),
+                other if is_command(other) => text.extend(other.escape_unicode()),
                 other => text.push(other),
             }
         }
