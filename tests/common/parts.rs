@@ -167,19 +167,39 @@ pub struct Camera {
 impl Camera {
     /// Switches a camera on that shows the recording once.
     pub fn new() -> Self {
-        Self::showing("recording.mp4")
+        Self::showing("recording.mp4", None)
     }
 
     /// The same that shows it four times.
     pub fn for_long() -> Self {
         static LONG: LazyLock<()> = LazyLock::new(|| film(&GIVEN, "long.mp4", 4));
         LazyLock::force(&LONG);
-        Self::showing("long.mp4")
+        Self::showing("long.mp4", None)
     }
 
-    fn showing(recording: &str) -> Self {
+    /// Another one where this one was.
+    pub fn again(&self) -> Self {
+        let port = self.address.rsplit([':', '/']).nth(1);
+        Self::showing("long.mp4", port)
+    }
+
+    /// As if the power had gone.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        self.process.wait().unwrap();
+    }
+
+    /// Stops it in its tracks, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
+        // SAFETY: a signal to a child of ours that was not waited for yet.
+        assert_eq!(unsafe { libc::kill(self.process.id() as libc::pid_t, signal) }, 0);
+    }
+
+    fn showing(recording: &str, port: Option<&str>) -> Self {
         let mut process = program(&GIVEN, &format!("{CHECKOUT}/tests/common/rtsp_camera.py"))
             .arg(GIVEN.join(recording))
+            .args(port)
             // The server is GStreamer's, its warnings are not ours.
             .env_remove("G_DEBUG")
             .stdin(Stdio::piped())
