@@ -179,9 +179,26 @@ fn a_camera_that_falls_silent_is_an_interruption_in_a_file_too() {
 fn values_that_are_no_numbers_are_null() {
     let (_folder, path) = file("results.jsonl");
     let line = publishing(&to(&path));
-    line.push(judged(0, &result(false, f64::NAN)));
+    line.push(judged(0, &gstanomaly::meta::AnomalyMeta { warn: Some(f64::NAN), ..result(false, 4.0) }));
     line.drain();
-    assert!(read(&path)[0]["score"].is_null());
+    assert!(read(&path)[0]["warn"].is_null());
+}
+
+#[test]
+fn a_result_without_a_finite_score_is_none() {
+    for score in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let (_folder, path) = file("results.jsonl");
+        let line = publishing(&to(&path));
+        line.push(judged(0, &result(false, score)));
+        line.drain();
+        let messages = read(&path);
+        assert_eq!(
+            (&messages[0]["state"], &messages[0]["reason"]),
+            (&json!("interrupted"), &json!("no-result"))
+        );
+        assert_eq!(messages.len(), 1);
+        assert!(line.expect_warning().contains("no result on the frame"));
+    }
 }
 
 #[test]

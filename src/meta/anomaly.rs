@@ -15,6 +15,8 @@ const C_NAME: &CStr = c"GstAnomalyMeta";
 const REGION: &str = "region";
 /// The field that says that there are no regions and no map any more.
 const PLACES_LOST: &str = "places-lost";
+/// The field that counts frames that were left out.
+const SKIPPED: &str = "skipped";
 
 /// Everything that is said about a frame.
 #[derive(Clone, Debug, Default)]
@@ -162,16 +164,31 @@ impl AnomalyMeta {
         meta.is_some_and(|meta| meta.structure().get(PLACES_LOST).unwrap_or_default())
     }
 
-    /// The result on a buffer.
+    /// Frames before this one, since the last that has a result, that came too late and were left out.
+    pub fn skipped(buffer: &gst::BufferRef) -> u64 {
+        let meta = CustomMeta::from_buffer(buffer, NAME).ok();
+        meta.and_then(|meta| meta.structure().get(SKIPPED).ok()).unwrap_or_default()
+    }
+
+    /// Notes on a buffer that has a result how many frames before it were left out.
+    pub fn set_skipped(buffer: &mut gst::BufferRef, count: u64) {
+        if let Ok(mut meta) = CustomMeta::from_mut_buffer(buffer, NAME) {
+            meta.mut_structure().set(SKIPPED, count);
+        }
+    }
+
+    /// The result on a buffer. One that somebody has attached whose score, threshold or place between them is no finite number is none:
+    /// nothing follows from it, least of all that a part is good.
     pub fn get(buffer: &gst::BufferRef) -> Option<Self> {
         let meta = CustomMeta::from_buffer(buffer, NAME).ok()?;
         let structure = meta.structure();
         let map = structure.get::<gst::Sample>("map").ok();
         let place = |field: &str| structure.get::<u32>(field).unwrap_or_default();
+        let finite = |field: &str| structure.get::<f64>(field).ok().filter(|value| value.is_finite());
         Some(Self {
-            score: structure.get("score").ok()?,
-            normalized: structure.get("normalized").ok()?,
-            threshold: structure.get("threshold").ok()?,
+            score: finite("score")?,
+            normalized: finite("normalized")?,
+            threshold: finite("threshold")?,
             warn: structure.get("warn").ok(),
             anomalous: structure.get("anomalous").ok()?,
             fresh: structure.get("fresh").ok()?,

@@ -17,6 +17,8 @@ pub struct Carried<T> {
     pub result: Arc<T>,
     /// False where `interval` made a frame carry an earlier result.
     pub fresh: bool,
+    /// Frames that were left out since the one before.
+    pub skipped: u64,
 }
 
 macro_rules! carried_meta {
@@ -42,10 +44,15 @@ macro_rules! carried_meta {
             ///
             /// # Errors
             /// If GStreamer refuses the metadata.
-            pub fn attach(buffer: &mut gst::BufferRef, result: Arc<$result>, fresh: bool) -> Result<(), glib::BoolError> {
+            pub fn attach(
+                buffer: &mut gst::BufferRef,
+                result: Arc<$result>,
+                fresh: bool,
+                skipped: u64,
+            ) -> Result<(), glib::BoolError> {
                 Self::remove(buffer);
                 let mut meta = CustomMeta::add(buffer, Self::NAME)?;
-                meta.mut_structure().set(FIELD, $boxed(Arc::new(Carried { result, fresh })));
+                meta.mut_structure().set(FIELD, $boxed(Arc::new(Carried { result, fresh, skipped })));
                 Ok(())
             }
 

@@ -217,7 +217,15 @@ impl Scorer {
             Arc::ptr_eq(known, mask) && place == geometry
         };
         if !self.ignored.as_ref().is_some_and(ready) {
-            self.ignored = Some((mask.clone(), *geometry, mask.weights(geometry)?));
+            let weights = mask.weights(geometry)?;
+            if !weights.iter().any(|&weight| weight > 0.0) {
+                return Err(Error::Setting(format!(
+                    "ignore-mask: it is black all over {}, the part of the frame that is looked at, so that nothing would be inspected; give \
+                     another mask or another roi",
+                    geometry.source
+                )));
+            }
+            self.ignored = Some((mask.clone(), *geometry, weights));
         }
         Ok(())
     }

@@ -73,3 +73,23 @@ fn names_of_videos_are_only_names() {
     );
     assert!(line.path("found").join(&events[0].still).is_file());
 }
+
+/// A network that fails says nothing of the parts: no report is written that could be read as if it did.
+#[test]
+fn a_network_that_fails_is_no_audit() {
+    let line = line();
+    std::fs::create_dir(line.path("broken")).unwrap();
+    for entry in std::fs::read_dir(line.path("b")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), line.path("broken").join(entry.file_name())).unwrap();
+    }
+    let manifest = line.path("broken/bundle.json");
+    let mut changed: serde_json::Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    changed["input"]["std"] = serde_json::json!([1e-36, 1e-36, 1e-36]);
+    std::fs::write(&manifest, changed.to_string()).unwrap();
+    let run = line.fails(&format!("--model broken --out found {}", line.short));
+    run.says(&["not finite"]);
+    assert!(run.stdout.is_empty(), "{}", run.stdout);
+    let files = line.entries("found");
+    assert!(!files.iter().any(|name| name.ends_with(".html") || name.ends_with(".csv")), "{files:?}");
+}

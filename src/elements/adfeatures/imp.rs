@@ -152,7 +152,8 @@ impl BaseTransformImpl for AdFeatures {
         inbuf: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let interval = u64::from(lock(&self.settings).interval);
-        let Some((format, times, carries)) = lock(&self.stream).as_ref().map(|stream| {
+        let Some((format, times, carries)) = lock(&self.stream).as_mut().map(|stream| {
+            stream.arrived += u64::from(inbuf.size() > 0);
             let timeline = &stream.timeline;
             let times = (timeline.running_time(&inbuf), timeline.stream_time(&inbuf));
             (stream.format.clone(), times, !stream.is_due(interval))
@@ -299,6 +300,8 @@ impl AdFeatures {
         interval: u64,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         stream.timeline.frame(buffer);
+        // Those that were left out here or by the base class, whose quality of service is on, too.
+        let skipped = std::mem::take(&mut stream.arrived).saturating_sub(1);
         let repeated = stream.is_repeated(buffer);
         let fresh = stream.last.is_none() || (!repeated && stream.is_due(interval));
         stream.frames += u64::from(!repeated);
@@ -317,7 +320,7 @@ impl AdFeatures {
             stream.last = Some(Arc::new(features));
         }
         let features = stream.last.clone().ok_or(gst::FlowError::Error)?;
-        FeaturesMeta::attach(buffer, features, fresh).map_err(|e| {
+        FeaturesMeta::attach(buffer, features, fresh, skipped).map_err(|e| {
             gst::element_imp_error!(self, gst::CoreError::Failed, ("{e}"));
             gst::FlowError::Error
         })?;

@@ -99,6 +99,8 @@ pub(super) struct Stream {
     pub extractor: Option<FeatureExtractor>,
     pub last: Option<Arc<Features>>,
     pub frames: u64,
+    /// Frames that have come since the last that was let in.
+    pub arrived: u64,
     pub timeline: Timeline,
     /// The memory of the frame before, by which it is known again.
     pub memory: Vec<Place>,
@@ -119,6 +121,7 @@ impl Stream {
             extractor: None,
             last: None,
             frames: 0,
+            arrived: 0,
             timeline: Timeline::default(),
             memory: Vec::new(),
             refused: None,
@@ -157,6 +160,7 @@ impl Stream {
         self.last = None;
         self.memory.clear();
         self.frames = 0;
+        self.arrived = 0;
     }
 
     /// Whether the next frame is one of those that are inspected.

@@ -189,6 +189,7 @@ impl BaseTransformImpl for AdPublish {
             level: meta.level(),
             fresh: meta.fresh,
             score: meta.score,
+            skipped: AnomalyMeta::skipped(buffer),
         }));
         match meta {
             Some(meta) => {
@@ -271,6 +272,7 @@ impl AdPublish {
             anomalous: meta.anomalous,
             level: meta.level(),
             fresh: meta.fresh,
+            skipped: AnomalyMeta::skipped(buffer),
             score: meta.score,
             normalized: meta.normalized,
             threshold: meta.threshold,

@@ -7,6 +7,10 @@ use crate::meta::RegionInfo;
 use crate::methods::Level;
 use serde::Serialize;
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// A message before it is JSON. Times but `time` are nanoseconds; sizes and places are pixels of the frame.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Record {
@@ -29,6 +33,9 @@ pub(super) struct Record {
     pub(super) anomalous: bool,
     pub(super) level: Level,
     pub(super) fresh: bool,
+    /// Frames before this one that came too late and were left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) skipped: u64,
     pub(super) score: f64,
     pub(super) normalized: f64,
     pub(super) threshold: f64,

@@ -50,6 +50,7 @@ pub(super) struct Look {
     pub(super) level: Level,
     pub(super) fresh: bool,
     pub(super) score: f64,
+    pub(super) skipped: u64,
 }
 
 /// What does not change between start and stop.
@@ -100,6 +101,7 @@ impl Terms {
 struct Counts {
     frames: u64,
     inspected: u64,
+    skipped: u64,
     warned: u64,
     rejected: u64,
     same_score: u64,
@@ -224,6 +226,7 @@ impl Status {
         };
         self.enter(&mut situation, input, level, now);
         situation.counts.frames += 1;
+        situation.counts.skipped += look.map_or(0, |look| look.skipped);
         if let Some(look) = look.filter(|look| look.fresh) {
             let counts = &mut situation.counts;
             counts.inspected += 1;

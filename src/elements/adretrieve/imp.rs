@@ -217,7 +217,7 @@ impl AdRetrieve {
         };
         // Nobody further down needs the features: their memory can be used for the next frame.
         FeaturesMeta::remove(buffer);
-        RetrievalMeta::attach(buffer, retrieval, carried.fresh).map_err(|e| {
+        RetrievalMeta::attach(buffer, retrieval, carried.fresh, carried.skipped).map_err(|e| {
             gst::element_imp_error!(self, gst::CoreError::Failed, ("{e}"));
             gst::FlowError::Error
         })?;

@@ -222,6 +222,9 @@ impl AdScore {
             gst::element_imp_error!(self, gst::CoreError::Failed, ("{e}"));
             gst::FlowError::Error
         })?;
+        if carried.skipped > 0 {
+            AnomalyMeta::set_skipped(buffer, carried.skipped);
+        }
         // Nobody further down needs the retrieval: its memory can be used for the next frame.
         RetrievalMeta::remove(buffer);
         if let Some(evidence) = &mut stream.evidence {
