@@ -114,6 +114,12 @@ fn another_method_is_chosen_where_it_is_clearly_better() {
     Plan { train: 40, good: 8, defective: 5, ..Plan::of(Kind::Loose) }
         .draw(&scratch.path().join("data"))
         .unwrap();
+    // Copies of what is held out tell nothing of a method.
+    let good = scratch.path().join("data/train/good");
+    for image in std::fs::read_dir(&good).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>() {
+        let name = image.file_name().unwrap().to_str().unwrap();
+        std::fs::copy(&image, good.join(format!("copy_of_{name}"))).unwrap();
+    }
     let output = adtrain(
         &["fit", "--data", "data", "--out", "bundle", "--method", "auto", "--size", "256x256", "--json"],
         scratch.path(),
@@ -124,7 +130,7 @@ fn another_method_is_chosen_where_it_is_clearly_better() {
     let tried = fitted["tried"].as_array().unwrap();
     let figures: Vec<f64> = tried.iter().map(|trial| trial["auroc"].as_f64().unwrap()).collect();
     assert_eq!(tried.len(), 3, "{fitted:#}");
-    assert!(figures.iter().all(|auroc| (0.3..=1.0).contains(auroc)), "{figures:?}");
+    assert!(figures.iter().all(|auroc| (0.3..0.97).contains(auroc)), "{figures:?}");
     // Scattered parts suit methods that look further than CPR does.
     let best = (0..3).max_by(|&a, &b| figures[a].total_cmp(&figures[b])).unwrap();
     assert_ne!(tried[best]["method"], "cpr", "{figures:?}");

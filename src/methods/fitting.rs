@@ -230,7 +230,7 @@ impl FitOptions {
             training: Training {
                 images: fitted.images.len(),
                 skipped: fitted.images.skipped(),
-                copies: fitted.images.copies(),
+                copies: fitted.images.copies().len(),
                 twins: fitted.images.twins().count(),
                 seed: self.seed,
                 steps: 0,

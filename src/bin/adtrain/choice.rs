@@ -86,7 +86,9 @@ pub fn choose(options: &FitOptions, console: &mut Console) -> anyhow::Result<Cho
         return Ok(choice);
     }
     let held_out = HeldOut { paths: held_out(images.paths()), seed: options.seed };
-    let excluded = held_out.paths.iter().map(|path| path.to_string_lossy().into_owned());
+    // A copy of an image that is held out must not be learned in its place.
+    let excluded =
+        held_out.paths.iter().chain(images.copies()).map(|path| path.to_string_lossy().into_owned());
     let exclude = options.exclude.iter().cloned().chain(excluded).collect();
     let options = FitOptions { exclude, ..options.clone() };
     let scratch = tempfile::Builder::new().prefix(".choosing-").tempdir_in(&options.scratch)?;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::calibration::Scores;
 use crate::frame::{InputSpec, Picture, Preprocessor, Rect, TraitCounts, load_picture};
 use crate::network::{FeatureMap, Network};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// The good images, read anew in each pass; an unreadable one is left out of all of them.
@@ -33,7 +33,7 @@ pub struct ImageSet {
     strict: bool,
     skipped: usize,
     /// Files that were left out because another one is the same byte for byte.
-    copies: usize,
+    copies: Vec<PathBuf>,
     preprocessors: HashMap<Format, Preprocessor>,
     /// The first pass has said what the files have that not everybody knows of.
     told: bool,
@@ -62,13 +62,17 @@ impl ImageSet {
         let found = paths.len();
         let known = LearnedImages::default();
         let mut images = distinct(paths.clone(), &options.data, &known, "looking for copies", progress)?;
-        let mut copies = found - images.len();
-        if copies > 0 {
+        let kept: HashSet<&PathBuf> = images.iter().map(|(path, _)| path).collect();
+        let mut copies: Vec<PathBuf> = paths.iter().filter(|path| !kept.contains(path)).cloned().collect();
+        if !copies.is_empty() {
             let then = match images.len() {
                 1 => "and there is no other image: they say nothing of how good parts differ",
                 _ => "and left out",
             };
-            progress.note(&format!("{copies} of {found} images are copies of others, byte for byte, {then}"));
+            progress.note(&format!(
+                "{} of {found} images are copies of others, byte for byte, {then}",
+                copies.len()
+            ));
         }
         if images.len() == 1 {
             // One picture many times is all that there is to learn from, and what it scores against itself is known to be worth nothing.
@@ -78,7 +82,7 @@ impl ImageSet {
                 (path, first.clone().map(|image| LearnedImage { path: named, ..image }))
             };
             images = paths.into_iter().map(same).collect();
-            copies = 0;
+            copies.clear();
         }
         let paths: Vec<PathBuf> = images.iter().map(|(path, _)| path.clone()).collect();
         let headers = mixture::headers(&paths, progress)?;
@@ -146,7 +150,7 @@ impl ImageSet {
             input,
             strict,
             skipped: 0,
-            copies: 0,
+            copies: Vec::new(),
             preprocessors: HashMap::new(),
             told: false,
         }
@@ -199,9 +203,9 @@ impl ImageSet {
         self.skipped
     }
 
-    /// Number of images that were left out because others are the same byte for byte.
-    pub fn copies(&self) -> usize {
-        self.copies
+    /// The images that were left out because others are the same byte for byte.
+    pub fn copies(&self) -> &[PathBuf] {
+        &self.copies
     }
 
     /// Which of the images of the last pass are near-twins.
