@@ -335,3 +335,20 @@ fn parts_and_interruptions_come_to_the_same() {
     line.fails(&format!("{arguments} --out killed"));
     assert!(line.results("killed") == line.results("whole"));
 }
+
+#[test]
+fn an_avi_file_is_seen_to_its_end_or_that_is_said() {
+    let line = line();
+    film(&line.path("whole.avi"), "avimux", &one(rings(FRAMES, DAMAGED), JPEG));
+    let whole = std::fs::read(line.path("whole.avi")).unwrap();
+    line.succeeds("--model b --out whole whole.avi");
+    expect_event(&line, "whole", 0.0);
+    std::fs::write(line.path("cut.avi"), &whole[..whole.len() / 2]).unwrap();
+    line.fails("--model b --out cut cut.avi").says(&[
+        "cut.avi: ends after ",
+        " kB of the ",
+        "that it declares",
+    ]);
+    std::fs::write(line.path("twice.avi"), [&whole[..], &whole].concat()).unwrap();
+    line.fails("--model b --out twice twice.avi").says(&["the last 50 % of the file (", "not inspected"]);
+}

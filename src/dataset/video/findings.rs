@@ -41,6 +41,8 @@ pub struct Seen<'a> {
     pub frames: u64,
     /// Buffers of its track that were read.
     pub parts: u64,
+    /// The size of the file and that which it declares; 0 where it declares none.
+    pub bytes: (u64, u64),
     /// Places where packets of a transport stream are missing, bytes between its packets that are none, and its programs.
     pub missing_packets: u64,
     pub strange_bytes: u64,
@@ -108,9 +110,14 @@ fn ending(seen: &Seen<'_>) -> Option<String> {
             other => other.to_string(),
         });
     }
-    let (declared, end) = (seen.declared?, seen.end?);
+    let (declared, end) = (seen.declared.unwrap_or(0), seen.end.unwrap_or(u64::MAX));
     let short = declared.saturating_sub(end) > END_TOLERANCE.max(declared / DECLARED_PRECISION);
-    short.then(|| format!("ends after {} of the {} that it declares", Length(end), Length(declared)))
+    let (bytes, all) = seen.bytes;
+    if short {
+        Some(format!("ends after {} of the {} that it declares", Length(end), Length(declared)))
+    } else {
+        (bytes < all).then(|| format!("ends after {} of the {} that it declares", size(bytes), size(all)))
+    }
 }
 
 /// What lies behind the end that the container has.
@@ -203,9 +210,9 @@ fn jumps(jumps: &[Jump]) -> Option<String> {
 /// Bytes as people read them.
 fn size(bytes: u64) -> String {
     match bytes {
-        ..10_000 => format!("{bytes} bytes"),
-        ..10_000_000 => format!("{} kB", bytes / 1000),
-        _ => format!("{} MB", bytes / 1_000_000),
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1000),
+        10_000_000.. => format!("{} MB", bytes / 1_000_000),
     }
 }
 

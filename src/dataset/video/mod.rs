@@ -9,6 +9,7 @@ mod matroska;
 mod packets;
 mod pipeline;
 mod rhythm;
+mod riff;
 mod stamps;
 mod tracks;
 mod unread;
@@ -26,9 +27,10 @@ use findings::Seen;
 use gst::prelude::*;
 use pipeline::{Decoding, Outcome};
 use rhythm::Rhythm;
+use riff::Riff;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use watch::Watch;
+use watch::{Container, Watch};
 
 /// Endings of the files that are taken for videos, lower case.
 pub const VIDEO_EXTENSIONS: [&str; 20] = [
@@ -65,6 +67,8 @@ pub struct VideoFrames {
     declared: Option<gst::ClockTime>,
     /// What an MP4 file says of its tracks.
     boxes: Option<Boxes>,
+    /// What an AVI file says of its length.
+    riff: Option<Riff>,
     /// The second frame, which shows that the first one is no cover.
     held: Option<gst::Sample>,
     rhythm: Rhythm,
@@ -124,6 +128,7 @@ impl VideoFrames {
             origin: gst::ClockTime::ZERO,
             declared: None,
             boxes: None,
+            riff: None,
             held: None,
             rhythm: Rhythm::default(),
             end: None,
@@ -185,15 +190,23 @@ impl VideoFrames {
             encoded: self.encoded(),
             parts: stream.as_ref().map_or(0, |stream| watch.parts(stream)),
             frames: self.frames,
-            unread: match &self.boxes {
-                Some(boxes) => boxes.end.and_then(|end| unread::behind(&self.path, self.bytes, end)),
-                None => watch.unread(&self.path, self.bytes, failure.is_some()),
-            },
+            unread: self.unread(failure.is_some()),
+            bytes: self.riff.map_or((0, 0), |riff| (self.bytes, riff.declared)),
             missing_packets,
             strange_bytes,
             is_cut: watch.is_cut(self.bytes),
             programs: watch.programs(),
         })
+    }
+
+    /// The bytes at the end of the file that are no part of the video or were not read, and its size.
+    fn unread(&self, failed: bool) -> Option<(u64, u64)> {
+        let end = match (&self.boxes, self.riff) {
+            (Some(boxes), _) => boxes.end,
+            (None, Some(riff)) => riff.end,
+            (None, None) => return self.decoding.watch.unread(&self.path, self.bytes, failed),
+        };
+        unread::behind(&self.path, self.bytes, end?)
     }
 
     /// Where the clock of the recording jumps.
@@ -295,7 +308,11 @@ impl VideoFrames {
         let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
         let time = segment.and_then(|segment| segment.to_stream_time(buffer.pts()));
         if self.frames == 0 {
-            self.boxes = if self.decoding.watch.is_boxed() { Boxes::read(&self.path) } else { None };
+            (self.boxes, self.riff) = match self.decoding.watch.container() {
+                Some(Container::Boxes) => (Boxes::read(&self.path), None),
+                Some(Container::Riff) => (None, Riff::read(&self.path)),
+                None => (None, None),
+            };
             self.declared = self.decoding.pipeline.query_duration();
             if self.decoding.watch.counts_from_first_frame() {
                 self.origin = time.unwrap_or_default();

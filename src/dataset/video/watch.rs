@@ -11,6 +11,15 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Containers whose outermost parts say where they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// MP4 and its relatives.
+    Boxes,
+    /// AVI.
+    Riff,
+}
+
 /// What the elements of a pipeline let through.
 #[derive(Debug, Default)]
 pub struct Watch(Mutex<Seen>);
@@ -35,8 +44,7 @@ struct Seen {
     reading: Reading,
     /// The packets, where it is a transport stream.
     packets: Option<Packets>,
-    /// Whether it is an MP4 file.
-    boxed: bool,
+    container: Option<Container>,
     /// Whether all of the file is read before its end, whatever streams are taken.
     read_whole: bool,
     /// Where streams that are no video end, in ns.
@@ -118,9 +126,9 @@ impl Watch {
         self.seen().packets.as_ref().map_or(0, Packets::programs)
     }
 
-    /// Whether the file is an MP4 file.
-    pub fn is_boxed(&self) -> bool {
-        self.seen().boxed
+    /// The kind of container, where its outermost parts are looked at.
+    pub fn container(&self) -> Option<Container> {
+        self.seen().container
     }
 
     /// Where the streams that are no video end, in ns of their own time.
@@ -171,7 +179,8 @@ impl Watch {
                     }
                 });
             }
-            "qtdemux" => self.seen().boxed = true,
+            "qtdemux" => self.seen().container = Some(Container::Boxes),
+            "avidemux" => self.seen().container = Some(Container::Riff),
             "mpegpsdemux" => self.seen().from_first_frame = true,
             "tsdemux" => {
                 let mut seen = self.seen();
