@@ -10,7 +10,6 @@ mod pipeline;
 #[path = "common/product.rs"]
 mod product;
 #[path = "common/results.rs"]
-#[allow(dead_code, reason = "its frames are for other tests")]
 mod results;
 
 use gst::prelude::*;
@@ -225,7 +224,7 @@ fn a_part_of_the_frame_that_is_not_there_or_masked() {
         .save(&mask)
         .unwrap();
     let masked = chain(square())
-        .replace("adfeatures", &format!("adfeatures roi=60,10,30,40"))
+        .replace("adfeatures", "adfeatures roi=60,10,30,40")
         .replace("adscore", &format!("adscore ignore-mask={}", mask.display()));
     let line = Line::playing(&masked, &info_of(&good(1)));
     line.push(frame(&defective(1), 0));
