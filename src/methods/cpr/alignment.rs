@@ -2,19 +2,26 @@
 
 use super::background::LayerMaps;
 
+/// The places at the border tell of the network's padding, too, which lies the same in all images: one of so many is left out at each side.
+const BORDER: usize = 8;
+
 /// The share of the features' variance that their place explains, the mean over the channels: near 0 for a texture that lies anywhere, near
-/// 1 for parts that look and lie the same in all images. Fewer than two images explain nothing.
+/// 1 for parts that look and lie the same in all images. Fewer than two images explain nothing, and the border does not count.
 ///
 /// It is the intraclass correlation: the variance of the places' means, less what the spread within a place adds to that of so many images.
 pub(super) fn alignment(maps: &LayerMaps<'_>) -> f64 {
-    let (images, places, channels) = (maps.images(), maps.height * maps.width, maps.channels);
+    let (images, channels) = (maps.images(), maps.channels);
+    let inner = |side: usize| side / BORDER..side - side / BORDER;
+    let inside: Vec<usize> =
+        inner(maps.height).flat_map(|y| inner(maps.width).map(move |x| y * maps.width + x)).collect();
+    let places = inside.len();
     if images < 2 || places < 2 {
         return 0.0;
     }
     let mut within = vec![0.0; channels];
     let mut means = vec![0.0; places * channels];
-    for (place, mean) in means.chunks_exact_mut(channels).enumerate() {
-        let of_all = || (0..images).map(|image| maps.feature(image * places + place));
+    for (&place, mean) in inside.iter().zip(means.chunks_exact_mut(channels)) {
+        let of_all = || (0..images).map(|image| maps.feature(image * maps.height * maps.width + place));
         for feature in of_all() {
             mean.iter_mut().zip(feature).for_each(|(mean, value)| *mean += f64::from(value) / images as f64);
         }
@@ -47,7 +54,7 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_xoshiro::Xoshiro256Plus;
 
-    const SIDE: usize = 12;
+    const SIDE: usize = 16;
     const CHANNELS: usize = 3;
 
     /// What the place explains of `images` maps of noise with this spread, whose means differ from place to place by `of_place`.
@@ -56,8 +63,12 @@ mod tests {
         let mut draw =
             |spread: f32| spread * (random.gen_range(-1.0f32..1.0) + random.gen_range(-1.0f32..1.0));
         let means: Vec<f32> = (0..SIDE * SIDE * CHANNELS).map(|_| draw(of_place)).collect();
+        alignment_around(&means, images, |mean| mean + draw(noise))
+    }
+
+    fn alignment_around(means: &[f32], images: usize, mut value: impl FnMut(f32) -> f32) -> f64 {
         let values: Vec<f16> = (0..images)
-            .flat_map(|_| means.iter().map(|mean| f16::from_f32(mean + draw(noise))).collect::<Vec<_>>())
+            .flat_map(|_| means.iter().map(|&mean| f16::from_f32(value(mean))).collect::<Vec<_>>())
             .collect();
         alignment(&LayerMaps { height: SIDE, width: SIDE, channels: CHANNELS, values: &values })
     }
@@ -70,6 +81,19 @@ mod tests {
             assert!((half - 0.5).abs() < 0.08, "{images}: {half}");
             assert!(alignment_of(images, 1.0, 0.1) > 0.97, "{images} parts in their places");
         }
+    }
+
+    #[test]
+    fn the_border_does_not_count() {
+        let mut random = Xoshiro256Plus::seed_from_u64(6);
+        let at_border = |i: usize| {
+            let (y, x) = (i / CHANNELS / SIDE, i / CHANNELS % SIDE);
+            [y, x].iter().any(|&at| !(2..SIDE - 2).contains(&at))
+        };
+        let means: Vec<f32> =
+            (0..SIDE * SIDE * CHANNELS).map(|i| if at_border(i) { 9.0 } else { 0.0 }).collect();
+        let found = alignment_around(&means, 20, |mean| mean + random.gen_range(-1.0f32..1.0));
+        assert!(found < 0.08, "{found}");
     }
 
     #[test]

@@ -45,7 +45,7 @@ struct Draft {
     params: Params,
     /// With no more neighbours than there are images.
     possible: Params,
-    /// The parameters for raw features if the images turn out to show parts that lie as they did, ...
+    /// The parameters if the images turn out to show parts that lie as they did, ...
     parts: Params,
     /// ... or objects on a plain background.
     objects: Params,
@@ -87,7 +87,12 @@ impl Draft {
         possible.check(images.input()).map_err(Error::Setting)?;
         let shapes = scales.iter().map(|scale| scale.shape(images.input())).collect();
         let names = layers.into_iter().map(|layer| layer.name).collect();
-        let parts = options.apply(usual.clone().for_parts(), &Params::DECIDED)?;
+        let parts = match options.learning {
+            // Learned features are calm elsewhere, so that more of the map tells more: ELPV 0.965 against 0.960.
+            Some(_) => Params { top: usual.top, ..usual.clone().for_parts() },
+            None => usual.clone().for_parts(),
+        };
+        let parts = options.apply(parts, &Params::DECIDED)?;
         let objects = options.apply(usual.for_objects(), &Params::DECIDED)?;
         Ok(Self { images, names, shapes, params, possible, parts, objects })
     }
@@ -119,16 +124,15 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
     let head = looked.foreground(options, progress)?;
     let alignment = looked.alignment()?;
     drop(looked);
-    let draft = match (&options.learning, &head) {
-        (Some(_), _) => draft,
-        (None, _) if alignment >= Params::FIXED => {
+    let draft = match head {
+        _ if alignment >= Params::FIXED => {
             progress.note(&format!(
                 "alignment: the place in the image explains {:.0} % of the features' variance: parts that always lie the same",
                 100.0 * alignment
             ));
             draft
         }
-        (None, Some(_)) => {
+        Some(_) => {
             if alignment < Params::SCATTERED {
                 progress.note(&format!(
                     "alignment: the place in the image explains {:.0} % of the features' variance: parts that lie anywhere, which other methods \
@@ -138,7 +142,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
             }
             objects
         }
-        (None, None) if alignment >= Params::ALIGNED => {
+        None if alignment >= Params::ALIGNED => {
             progress.note(&format!(
                 "alignment: the place in the image explains {:.0} % of the features' variance: parts that lie as they did, each compared \
                  with {} images",
@@ -147,7 +151,7 @@ pub fn fit(options: &FitOptions, out: &Path, progress: &mut dyn Progress) -> Res
             ));
             parts
         }
-        (None, None) => draft,
+        None => draft,
     };
     at_least_two(images.len())?;
     let learned = learn(options, &images, &layers, &centres, head.as_ref(), &possible, progress)?;
