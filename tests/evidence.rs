@@ -111,6 +111,29 @@ fn every_event_is_stored_once_and_good_frames_never() {
 }
 
 #[test]
+fn a_still_of_twelve_bits_in_sixteen_is_as_bright_as_what_was_inspected() {
+    let folder = scratch();
+    let bundle = folder.path().join("twelve");
+    product::copy(square(), &bundle);
+    product::change_manifest(&bundle, |manifest| manifest["input"]["range"] = serde_json::json!([0, 4095]));
+    let evidence = folder.path().join("evidence");
+    let score = format!("adscore threshold=0.001 evidence-folder={}", evidence.display());
+    let info = info(gst_video::VideoFormat::Gray16Le, WIDTH, HEIGHT);
+    let line = Line::playing(&chain(&bundle).replace("adscore", &score), &info);
+    let grey = image::DynamicImage::from(good(42)).into_luma8();
+    let bytes: Vec<u8> = grey.pixels().flat_map(|pixel| (u16::from(pixel.0[0]) << 4).to_le_bytes()).collect();
+    let mut buffer = gst::Buffer::from_slice(bytes);
+    pipeline::stamp(&mut buffer, 0);
+    line.push(buffer);
+    line.pull();
+    line.pipeline.set_state(gst::State::Null).unwrap();
+    let [record] = &records(&evidence)[..] else { panic!("one record") };
+    for (still, expected) in record.pixels().pixels().zip(grey.pixels()) {
+        assert!(still.0.iter().all(|value| value.abs_diff(expected.0[0]) <= 1), "{still:?} {expected:?}");
+    }
+}
+
+#[test]
 fn an_event_that_grows_is_stored_with_its_peak() {
     // Each defect stands out more than the one before, seconds apart and then within one interval.
     let fading = |part: u32| {

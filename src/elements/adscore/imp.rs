@@ -228,7 +228,8 @@ impl AdScore {
         // Nobody further down needs the retrieval: its memory can be used for the next frame.
         RetrievalMeta::remove(buffer);
         if let Some(evidence) = &mut stream.evidence {
-            evidence.observe(buffer, &scored.meta, &stream.timeline, &stream.source);
+            let range = retrieval.bundle.manifest().input.range;
+            evidence.observe(buffer, &scored.meta, range, &stream.timeline, &stream.source);
         }
         stream.timeline.frame(buffer);
         stream.last = Some((retrieval.clone(), scored));

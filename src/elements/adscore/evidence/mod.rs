@@ -13,6 +13,7 @@ use super::super::timeline::Timeline;
 use super::super::{guard, lock};
 use super::AdScore;
 use crate::error::{Error, Result};
+use crate::frame::ValueRange;
 use crate::meta::AnomalyMeta;
 use folder::Folder;
 use gst::prelude::*;
@@ -197,11 +198,12 @@ impl Evidence {
         }))
     }
 
-    /// Takes in a frame with its final result.
+    /// Takes in a frame with its final result; `range` is what its bundle takes for black and white in 16 bits.
     pub(super) fn observe(
         &mut self,
         buffer: &gst::BufferRef,
         meta: &AnomalyMeta,
+        range: Option<ValueRange>,
         timeline: &Timeline,
         source: &str,
     ) {
@@ -212,6 +214,7 @@ impl Evidence {
             Ok::<_, glib::BoolError>(Shot {
                 frame: buffer.copy_deep()?,
                 info: info.clone().ok_or_else(|| glib::bool_error!("it came before its caps"))?,
+                range,
                 meta: meta.clone(),
                 times: Times {
                     wall: glib::DateTime::now_utc()?,
@@ -302,8 +305,7 @@ struct Writer {
 impl Writer {
     fn store(&mut self, moment: &Moment<Shot>) -> Result<()> {
         let title = moment.title()?;
-        let Shot { frame, info, meta, .. } = &moment.frame;
-        let [plain, overlay] = self.stills.make(frame, info, meta)?;
+        let [plain, overlay] = self.stills.make(&moment.frame)?;
         self.folder.store(&title, |stem| {
             let ends = self.format.ends();
             let json = moment.json(ends.map(|end| format!("{stem}{end}")))?;

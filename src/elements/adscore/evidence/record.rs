@@ -2,6 +2,7 @@
 
 use super::moments::Moment;
 use crate::error::{Error, Result};
+use crate::frame::ValueRange;
 use crate::meta::AnomalyMeta;
 use serde_json::{Value, json};
 
@@ -11,6 +12,8 @@ pub(super) struct Shot {
     /// A copy of the frame: who holds on to the frame itself takes a buffer from the camera and forbids drawing on it.
     pub(super) frame: gst::Buffer,
     pub(super) info: gst_video::VideoInfo,
+    /// What is black and white in 16 bits a channel.
+    pub(super) range: Option<ValueRange>,
     pub(super) meta: AnomalyMeta,
     pub(super) times: Times,
     /// The stream that the frame came from.

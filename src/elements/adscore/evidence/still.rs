@@ -2,9 +2,9 @@
 
 use super::super::super::adoverlay::{Painter, Settings};
 use super::Format;
+use super::record::Shot;
 use crate::error::{Error, Result};
-use crate::frame::RgbReader;
-use crate::meta::AnomalyMeta;
+use crate::frame::{RgbReader, ValueRange};
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
@@ -16,8 +16,8 @@ const JPEG_QUALITY: u8 = 92;
 /// Makes the stills of one stream.
 pub(super) struct Stills {
     format: Format,
-    /// For frames of this format.
-    reader: Option<(VideoInfo, RgbReader)>,
+    /// For frames of this format and this range.
+    reader: Option<((VideoInfo, Option<ValueRange>), RgbReader)>,
     painter: Painter,
 }
 
@@ -30,15 +30,10 @@ impl Stills {
     ///
     /// # Errors
     /// If the frame cannot be read or drawn on.
-    pub(super) fn make(
-        &mut self,
-        frame: &gst::Buffer,
-        info: &VideoInfo,
-        meta: &AnomalyMeta,
-    ) -> Result<[Vec<u8>; 2]> {
-        let image = self.read(frame, info)?;
+    pub(super) fn make(&mut self, shot: &Shot) -> Result<[Vec<u8>; 2]> {
+        let image = self.read(shot)?;
         let plain = self.encode(&image)?;
-        let drawing = self.painter.draw(meta.clone(), Settings::default(), image.dimensions());
+        let drawing = self.painter.draw(shot.meta.clone(), Settings::default(), image.dimensions());
         let drawing = drawing.map_err(|e| Error::Frame(format!("its overlay: {e}")))?;
         let overlay = match drawing.composition {
             Some(composition) => self.encode(&blend(&image, &composition)?)?,
@@ -47,14 +42,15 @@ impl Stills {
         Ok([plain, overlay])
     }
 
-    fn read(&mut self, frame: &gst::Buffer, info: &VideoInfo) -> Result<RgbImage> {
+    fn read(&mut self, shot: &Shot) -> Result<RgbImage> {
+        let of = (shot.info.clone(), shot.range);
         let mut reader = match self.reader.take() {
-            Some((known, reader)) if known == *info => reader,
-            _ => RgbReader::new(info, None)?,
+            Some((known, reader)) if known == of => reader,
+            _ => RgbReader::new(&shot.info, shot.range)?,
         };
-        let frame = VideoFrameRef::from_buffer_ref_readable(frame, info).map_err(unusable)?;
+        let frame = VideoFrameRef::from_buffer_ref_readable(&shot.frame, &shot.info).map_err(unusable)?;
         let image = reader.read(&frame)?;
-        self.reader = Some((info.clone(), reader));
+        self.reader = Some((of, reader));
         Ok(image)
     }
 
