@@ -17,10 +17,10 @@ pub enum Level {
 
 impl Level {
     /// Of a frame with this decision and this raw score; `warn` is the raw score from which on a frame is in warn, none where no such
-    /// level is known.
+    /// level is known. A score that is no finite number rejects: it cannot be compared.
     pub fn of(anomalous: bool, score: f64, warn: Option<f64>) -> Self {
         match warn {
-            _ if anomalous => Self::Reject,
+            _ if anomalous || !score.is_finite() => Self::Reject,
             Some(warn) if score >= warn => Self::Warn,
             _ => Self::Normal,
         }
@@ -45,7 +45,9 @@ mod tests {
         assert_eq!(Level::of(true, 0.0, Some(5.0)), Level::Reject);
         assert_eq!(Level::of(false, 5.0, Some(5.0)), Level::Warn);
         assert_eq!(Level::of(false, 5.0_f64.next_down(), Some(5.0)), Level::Normal);
-        assert_eq!(Level::of(false, f64::NAN, Some(5.0)), Level::Normal);
+        for score in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(Level::of(false, score, Some(5.0)), Level::Reject);
+        }
         assert_eq!((Level::of(false, 9.0, None), Level::of(true, 9.0, None)), (Level::Normal, Level::Reject));
         assert!(Level::Normal < Level::Warn && Level::Warn < Level::Reject);
     }
