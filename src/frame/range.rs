@@ -28,6 +28,11 @@ impl ValueRange {
         }
     }
 
+    /// What is white.
+    pub fn white(self) -> u16 {
+        self.white
+    }
+
     /// The values of so many bits, 1 to 16.
     pub fn of_bits(bits: u32) -> Self {
         Self { black: 0, white: u16::MAX >> (16 - bits.clamp(1, 16)) }

@@ -12,6 +12,7 @@ mod size;
 mod spool;
 mod twins;
 
+pub use depth::expect_range;
 pub(crate) use depth::value_range;
 pub use distinct::unknown;
 pub use exclude::excluded;

@@ -150,6 +150,10 @@ fn twelve_of_sixteen_bits_are_noticed_and_kept() {
         heatmap.pixels().filter(|pixel| pixel.0.iter().max() > Some(&60)).count() > 3000,
         "as bright as the network sees it"
     );
+    // The same camera with another setting.
+    let seen = ["the largest value", "takes 0-4095 for black to white", "brighter than white"];
+    shop.succeeds("calibrate --model b --normal high").says(&seen);
+    shop.succeeds("update --model b --add high").says(&seen);
     shop.fit("high", "b").says(&["upper 12 are in use"]);
     assert!(shop.manifest("b")["input"]["range"].is_null());
     let high = score(&shop, "high.png");

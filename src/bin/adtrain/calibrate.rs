@@ -10,7 +10,7 @@ use gstanomaly::dataset::folder_images;
 use gstanomaly::evaluate::LevelCounts;
 use gstanomaly::evaluate::calibration::{self, FALSE_ALARMS, FEW, Scores};
 use gstanomaly::frame::{TraitCounts, load_picture};
-use gstanomaly::methods::fitting::{Progress, unknown};
+use gstanomaly::methods::fitting::{Progress, expect_range, unknown};
 use gstanomaly::methods::{Anomaly, Level};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -88,6 +88,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let mut scores = Scores::default();
     let normal = folder_images(&arguments.normal)?.settle(arguments.strict, |text| console.note(text))?;
     let normal = unlearned(cascade.bundle(), &arguments.normal, normal, console)?;
+    expect_range(&normal, cascade.bundle().manifest().input.range, console)?;
     each(&mut cascade, &arguments.normal, &normal, arguments.strict, console, |anomaly| {
         scores.normal.push(anomaly.score);
         scores
@@ -137,7 +138,9 @@ fn doubts(before: &Calibration, scores: &Scores, folder: &Path) -> Vec<String> {
     let mut doubts = Vec::new();
     if over as f64 > DOUBTFUL * normal as f64 {
         doubts.push(format!(
-            "{folder}: {over} of {normal} images reach the threshold that the bundle had, {:.4}, as defective parts do, and all count as good ones now.              If they show defects, or another product, calibrate again with images of good parts; if they are good, because the camera or the light              is another one, look at a few with 'adtrain predict' all the same",
+            "{folder}: {over} of {normal} images reach the threshold that the bundle had, {:.4}, as defective parts do, and all count as good ones \
+             now. If they show defects, or another product, calibrate again with images of good parts; if they are good, because the camera or \
+             the light is another one, look at a few with 'adtrain predict' all the same",
             before.threshold
         ));
     }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 /// Images at most that are looked into.
 const LOOKED_AT: usize = 48;
+/// Images whose largest value is so small a part of white are darker than a camera would make them.
+const DARK: u32 = 8;
 /// What cameras have, beside 16.
 const BITS: [u32; 4] = [8, 10, 12, 14];
 
@@ -24,21 +26,19 @@ pub(super) fn choose(
         PixelRange::Fixed(range) => return Ok(Some(range).filter(|range| *range != ValueRange::FULL)),
         PixelRange::Auto => {}
     }
-    let deep: Vec<&PathBuf> =
-        headers.iter().filter(|(_, header)| header.deep).map(|(path, _)| path).collect();
-    let mut used = Used::default();
-    for path in deep.iter().step_by(deep.len().div_ceil(LOOKED_AT).max(1)) {
-        if progress.interrupted() {
-            return Err(Error::Interrupted);
-        }
-        // What cannot be read is told when it is learned from.
-        if let Ok(picture) = load_picture(path) {
-            used.add(&picture)?;
-        }
-    }
-    let (range, note) = used.range();
+    let (range, note) = Used::by(headers, progress)?.range();
     note.iter().for_each(|note| progress.note(note));
     Ok(range)
+}
+
+/// Says where images of 16 bits are much brighter or darker than `range`, a bundle's black and white, lets the network see them.
+///
+/// # Errors
+/// If the user interrupts.
+pub fn expect_range(paths: &[PathBuf], range: Option<ValueRange>, progress: &mut dyn Progress) -> Result<()> {
+    let doubt = Used::by(&mixture::headers(paths, progress)?, progress)?.doubt(range);
+    doubt.iter().for_each(|doubt| progress.note(doubt));
+    Ok(())
 }
 
 /// What is black and white in these images, as a fit to them decides by itself. Says what was found.
@@ -57,6 +57,23 @@ struct Used {
 }
 
 impl Used {
+    /// What some of the images of 16 bits have, evenly chosen.
+    fn by(headers: &[(PathBuf, Header)], progress: &mut dyn Progress) -> Result<Self> {
+        let deep: Vec<&PathBuf> =
+            headers.iter().filter(|(_, header)| header.deep).map(|(path, _)| path).collect();
+        let mut used = Self::default();
+        for path in deep.iter().step_by(deep.len().div_ceil(LOOKED_AT).max(1)) {
+            if progress.interrupted() {
+                return Err(Error::Interrupted);
+            }
+            // What cannot be read is told when its pixels are used.
+            if let Ok(picture) = load_picture(path) {
+                used.add(&picture)?;
+            }
+        }
+        Ok(used)
+    }
+
     fn add(&mut self, picture: &Picture) -> Result<()> {
         picture.each_deep_value(|value| {
             self.largest = self.largest.max(value);
@@ -87,6 +104,22 @@ impl Used {
         });
         (None, note)
     }
+
+    fn doubt(&self, range: Option<ValueRange>) -> Option<String> {
+        let (largest, range) = (u32::from(self.largest), range.unwrap_or(ValueRange::FULL));
+        let white = u32::from(range.white());
+        let seen = if largest > white {
+            "brighter than white"
+        } else if 0 < largest && largest * DARK <= white {
+            "nearly black"
+        } else {
+            return None;
+        };
+        Some(format!(
+            "the largest value of these images of 16 bits is {largest}, and the bundle takes {range} for black to white: the network sees them \
+             {seen}. Are they of the camera, and with the settings, of the training images?"
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -116,5 +149,18 @@ mod tests {
         assert_eq!(found, None);
         assert!(note.contains("upper 12 are in use"), "{note}");
         assert_eq!(range(&[0xffff, 0x8081]), (None, String::new()));
+    }
+
+    #[test]
+    fn images_of_another_range_are_doubted() {
+        let doubt = |largest: u16, bits: Option<u32>| {
+            Used { largest, bits: 0 }.doubt(bits.map(ValueRange::of_bits)).unwrap_or_default()
+        };
+        assert!(doubt(4096, Some(12)).contains("4096, and the bundle takes 0-4095"));
+        assert!(doubt(60_000, Some(12)).contains("brighter than white"));
+        assert!(doubt(4000, None).contains("nearly black"));
+        for (largest, bits) in [(0, None), (0, Some(12)), (4095, Some(12)), (900, Some(12)), (60_000, None)] {
+            assert_eq!(doubt(largest, bits), "", "{largest} {bits:?}");
+        }
     }
 }

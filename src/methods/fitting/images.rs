@@ -126,7 +126,9 @@ impl ImageSet {
         }
         let headers = mixture::headers(new.iter().map(|(path, _)| path), progress)?;
         mixture::expect_one_size(&headers, options.strict, progress)?;
-        let images = Self::new(&options.add, new, known, bundle.manifest().input.clone(), options.strict);
+        let input = bundle.manifest().input.clone();
+        let images = Self::new(&options.add, new, known, input, options.strict);
+        depth::expect_range(&images.paths, images.input.range, progress)?;
         Ok(Self { before, ..images })
     }
 
