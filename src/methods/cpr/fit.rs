@@ -87,12 +87,7 @@ impl Draft {
         possible.check(images.input()).map_err(Error::Setting)?;
         let shapes = scales.iter().map(|scale| scale.shape(images.input())).collect();
         let names = layers.into_iter().map(|layer| layer.name).collect();
-        let parts = match options.learning {
-            // Learned features are calm elsewhere, so that more of the map tells more: ELPV 0.965 against 0.960.
-            Some(_) => Params { top: usual.top, ..usual.clone().for_parts() },
-            None => usual.clone().for_parts(),
-        };
-        let parts = options.apply(parts, &Params::DECIDED)?;
+        let parts = options.apply(usual.clone().for_parts(), &Params::DECIDED)?;
         let objects = options.apply(usual.for_objects(), &Params::DECIDED)?;
         Ok(Self { images, names, shapes, params, possible, parts, objects })
     }
