@@ -129,7 +129,8 @@ fn a_still_of_twelve_bits_in_sixteen_is_as_bright_as_what_was_inspected() {
     line.pipeline.set_state(gst::State::Null).unwrap();
     let [record] = &records(&evidence)[..] else { panic!("one record") };
     for (still, expected) in record.pixels().pixels().zip(grey.pixels()) {
-        assert!(still.0.iter().all(|value| value.abs_diff(expected.0[0]) <= 1), "{still:?} {expected:?}");
+        // Rounding in 16 bits, of which a sixteenth is shown.
+        assert!(still.0.iter().all(|value| value.abs_diff(expected.0[0]) <= 4), "{still:?} {expected:?}");
     }
 }
 

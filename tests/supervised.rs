@@ -156,13 +156,14 @@ fn check(published: &[Value], evidence: &Path) {
             other => panic!("{other}: {message}"),
         }
     }
-    // The first frame after the last interruption may still have been on its way when the program ended.
     assert!(!anomaly && interruptions == 3, "{published:#?}");
     let names: Vec<String> =
         std::fs::read_dir(evidence).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     let records: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".json")).collect();
     let firsts = records.iter().filter(|name| name.ends_with("-first")).count();
-    assert_eq!(firsts, published.iter().filter(|message| message["state"] == "enter").count());
+    let entered = published.iter().filter(|message| message["state"] == "enter").count();
+    // The first frame after the last interruption may be stored already and on its way still when the program ends.
+    assert!(firsts == entered || (interrupted && firsts == entered + 1), "{firsts} of {entered}: {names:#?}");
     for record in &records {
         assert!(names.contains(&format!("{record}.png")), "{record} in {names:?}");
     }
