@@ -116,7 +116,7 @@ impl Passing {
         Self {
             number: frame.number,
             time: frame.time.map(gst::ClockTime::nseconds),
-            end: frame.time.map(|time| (time + frame.duration.unwrap_or_default()).nseconds()),
+            end: frame.time.map(|time| time.saturating_add(frame.duration.unwrap_or_default()).nseconds()),
             inspected: frame.number >= known && frame.number.is_multiple_of(rules.every),
         }
     }

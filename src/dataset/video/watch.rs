@@ -312,7 +312,7 @@ fn is_shown(pad: &gst::Pad, buffer: &gst::Buffer) -> bool {
         return false;
     }
     let Some(from) = buffer.pts() else { return true };
-    let to = from + buffer.duration().unwrap_or_default();
+    let to = from.saturating_add(buffer.duration().unwrap_or_default());
     segment(pad).is_none_or(|segment| segment.clip(from, to).is_some())
 }
 
@@ -322,7 +322,7 @@ fn segment(pad: &gst::Pad) -> Option<gst::FormattedSegment<gst::ClockTime>> {
 
 /// When a buffer ends in the time of the file.
 fn end_of(pad: &gst::Pad, buffer: &gst::Buffer) -> Option<gst::ClockTime> {
-    segment(pad)?.to_stream_time(buffer.pts()? + buffer.duration().unwrap_or_default())
+    segment(pad)?.to_stream_time(buffer.pts()?.saturating_add(buffer.duration().unwrap_or_default()))
 }
 
 /// Whether a buffer says by its first bits that it is no frame to be shown.
