@@ -36,7 +36,19 @@ pub(super) fn choose(
 /// # Errors
 /// If the user interrupts.
 pub fn expect_range(paths: &[PathBuf], range: Option<ValueRange>, progress: &mut dyn Progress) -> Result<()> {
-    let doubt = Used::by(&mixture::headers(paths, progress)?, progress)?.doubt(range);
+    expect_range_of(&mixture::headers(paths, progress)?, range, progress)
+}
+
+/// The same of images whose headers were read.
+///
+/// # Errors
+/// If the user interrupts.
+pub(super) fn expect_range_of(
+    headers: &[(PathBuf, Header)],
+    range: Option<ValueRange>,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let doubt = Used::by(headers, progress)?.doubt(range);
     doubt.iter().for_each(|doubt| progress.note(doubt));
     Ok(())
 }

@@ -127,8 +127,8 @@ impl ImageSet {
         let headers = mixture::headers(new.iter().map(|(path, _)| path), progress)?;
         mixture::expect_one_size(&headers, options.strict, progress)?;
         let input = bundle.manifest().input.clone();
+        depth::expect_range_of(&headers, input.range, progress)?;
         let images = Self::new(&options.add, new, known, input, options.strict);
-        depth::expect_range(&images.paths, images.input.range, progress)?;
         Ok(Self { before, ..images })
     }
 
