@@ -12,6 +12,7 @@ publishes goes on, and says that it was interrupted and when it is back. It need
 
 import argparse
 import sys
+import threading
 import time
 
 import gi
@@ -23,6 +24,8 @@ FIRST_PAUSE = 1.0
 # Ctrl-C is heard, and the clock is looked at, this often.
 TICK = Gst.SECOND // 10
 ENDED = "source-ended"
+# The program waits this long at its end for a source to stop.
+STOP_TIMEOUT = 3.0
 
 
 def seconds(text):
@@ -67,12 +70,18 @@ class Supervisor:
         self.entry.add_probe(Gst.PadProbeType.BUFFER, self.note_frame)
         self.entry.add_probe(Gst.PadProbeType.EVENT_DOWNSTREAM, self.keep_end)
         self.source = None
+        # Threads that stop sources which were taken away.
+        self.stopping = []
+        self.stuck = 0
         self.first = self.last = None
         self.attempt = time.monotonic()
         self.pause = FIRST_PAUSE
         self.interrupted = None
 
     def note_frame(self, _pad, _info):
+        if not self.source:
+            # One of a source that was taken away comes too late.
+            return Gst.PadProbeReturn.DROP
         now = time.monotonic()
         self.first = self.first or now
         self.last = now
@@ -140,9 +149,7 @@ class Supervisor:
         """Takes the source away until the next attempt."""
         if not self.source:
             return
-        self.source.set_state(Gst.State.NULL)
-        self.pipeline.remove(self.source)
-        self.source = None
+        self.take_away()
         # A camera that was well for a while is tried again soon.
         if self.last and self.last - self.first >= self.arguments.silence:
             self.pause = FIRST_PAUSE
@@ -155,6 +162,30 @@ class Supervisor:
         print(f"interrupted: {reason}; trying again in {self.pause:.0f} s", flush=True)
         self.attempt = now + self.pause
         self.pause = min(2 * self.pause, self.arguments.longest_pause)
+
+
+    def take_away(self):
+        """Removes the source and stops it on a thread of its own: the rtspsrc of GStreamer 1.22 may never stop if it is told so while
+        it tries to connect anew by itself."""
+        source, self.source = self.source, None
+        source.get_static_pad("src").unlink(self.entry)
+        self.pipeline.remove(source)
+        self.stopping = [thread for thread in self.stopping if thread.is_alive()]
+        if len(self.stopping) > self.stuck:
+            self.stuck = len(self.stopping)
+            print(f"warning: {self.stuck} of the former sources have not stopped and keep their memory", file=sys.stderr)
+        thread = threading.Thread(target=source.set_state, args=[Gst.State.NULL], daemon=True)
+        self.stopping.append(thread)
+        thread.start()
+
+    def end(self):
+        """Stops everything; the source first, which the rest need not wait for."""
+        if self.source:
+            self.take_away()
+        self.pipeline.set_state(Gst.State.NULL)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        for thread in self.stopping:
+            thread.join(max(0, deadline - time.monotonic()))
 
 
 def make_source(arguments):
@@ -194,7 +225,7 @@ def main():
         pass
     finally:
         if supervisor:
-            supervisor.pipeline.set_state(Gst.State.NULL)
+            supervisor.end()
 
 
 if __name__ == "__main__":

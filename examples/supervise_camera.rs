@@ -18,6 +18,7 @@ use gstanomaly::elements::adscore::{AnomalyMessage, Transition};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Inspects an RTSP camera and connects it anew whenever it fails.
@@ -48,6 +49,8 @@ struct Arguments {
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at the clock.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+/// How long the program waits at its end for a source to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Name of the message that the source has ended.
 const ENDED: &str = "source-ended";
 
@@ -65,7 +68,7 @@ fn main() -> Result<()> {
     ctrlc::set_handler(move || stopped.store(true, Ordering::SeqCst))?;
     let mut supervisor = Supervisor::new(arguments)?;
     let outcome = supervisor.run(&stop);
-    supervisor.pipeline.set_state(gst::State::Null)?;
+    supervisor.end()?;
     outcome
 }
 
@@ -84,6 +87,8 @@ enum Source {
 /// Frames of the source that runs.
 #[derive(Default)]
 struct Frames {
+    /// Whether there is one; a frame of one that was taken away comes too late.
+    wanted: bool,
     first: Option<Instant>,
     last: Option<Instant>,
 }
@@ -94,6 +99,10 @@ struct Supervisor {
     /// Where the source is linked.
     entry: gst::Pad,
     source: Source,
+    /// Threads that stop sources which were taken away.
+    stopping: Vec<JoinHandle<()>>,
+    /// Number of them that was reported.
+    stuck: usize,
     frames: Arc<Mutex<Frames>>,
     pause: Duration,
     /// Since when no frames come.
@@ -129,7 +138,17 @@ impl Supervisor {
         let frames = Arc::new(Mutex::new(Frames::default()));
         watch(&entry, &pipeline, frames.clone());
         let source = Source::Pauses { until: Instant::now() };
-        Ok(Self { arguments, pipeline, entry, source, frames, pause: FIRST_PAUSE, interrupted: None })
+        Ok(Self {
+            arguments,
+            pipeline,
+            entry,
+            source,
+            stopping: Vec::new(),
+            stuck: 0,
+            frames,
+            pause: FIRST_PAUSE,
+            interrupted: None,
+        })
     }
 
     fn run(&mut self, stop: &AtomicBool) -> Result<()> {
@@ -197,7 +216,7 @@ impl Supervisor {
 
     /// Builds the source and starts it.
     fn connect(&mut self) -> Result<()> {
-        *self.frames.lock().expect("no frame panics") = Frames::default();
+        *self.frames.lock().expect("no frame panics") = Frames { wanted: true, ..Frames::default() };
         let bin = source(&self.arguments)?;
         self.pipeline.add(&bin)?;
         bin.static_pad("src").context("the source has a pad")?.link(&self.entry)?;
@@ -214,9 +233,8 @@ impl Supervisor {
         else {
             return Ok(());
         };
-        bin.set_state(gst::State::Null)?;
-        self.pipeline.remove(&bin)?;
-        let Frames { first, last } = std::mem::take(&mut *self.frames.lock().expect("no frame panics"));
+        let Frames { first, last, .. } = std::mem::take(&mut *self.frames.lock().expect("no frame panics"));
+        self.take_away(bin)?;
         // A camera that was well for a while is tried again soon.
         if first.zip(last).is_some_and(|(first, last)| last.duration_since(first) >= self.arguments.silence) {
             self.pause = FIRST_PAUSE;
@@ -231,12 +249,46 @@ impl Supervisor {
         self.pause = (2 * self.pause).min(self.arguments.longest_pause);
         Ok(())
     }
+
+    /// Removes a source and stops it on a thread of its own: the rtspsrc of GStreamer 1.22 may never stop if it is told so while it
+    /// tries to connect anew by itself.
+    fn take_away(&mut self, bin: gst::Bin) -> Result<()> {
+        bin.static_pad("src").context("the source has a pad")?.unlink(&self.entry)?;
+        self.pipeline.remove(&bin)?;
+        self.stopping.retain(|thread| !thread.is_finished());
+        if self.stopping.len() > self.stuck {
+            self.stuck = self.stopping.len();
+            eprintln!("warning: {} of the former sources have not stopped and keep their memory", self.stuck);
+        }
+        self.stopping.push(std::thread::spawn(move || {
+            // A source that has failed has nothing to add.
+            let _ = bin.set_state(gst::State::Null);
+        }));
+        Ok(())
+    }
+
+    /// Stops everything; the source first, which the rest need not wait for.
+    fn end(&mut self) -> Result<()> {
+        let nothing = Source::Pauses { until: Instant::now() };
+        if let Source::Runs { bin, .. } = std::mem::replace(&mut self.source, nothing) {
+            self.take_away(bin)?;
+        }
+        self.pipeline.set_state(gst::State::Null)?;
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while Instant::now() < deadline && self.stopping.iter().any(|thread| !thread.is_finished()) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
 }
 
 /// Notes frames, and keeps the end of the source from what comes behind it.
 fn watch(entry: &gst::Pad, pipeline: &gst::Pipeline, frames: Arc<Mutex<Frames>>) {
     entry.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
         let mut frames = frames.lock().expect("nobody panics with it");
+        if !frames.wanted {
+            return gst::PadProbeReturn::Drop;
+        }
         let now = Instant::now();
         frames.first.get_or_insert(now);
         frames.last = Some(now);
