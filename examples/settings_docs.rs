@@ -9,7 +9,8 @@
 
 use gstanomaly::dataset::synthetic::ProductKind;
 use gstanomaly::methods::cpr::train::{Learning, Preset};
-use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
+use gstanomaly::methods::{Descriptor, METHODS};
+use gstanomaly::network::backbone::Backbone;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,43 +51,13 @@ pub fn page() -> Result<String, Error> {
         Ok::<(), Error>(())
     };
     // With the layers of the network that is shipped.
-    let scale = |stride, channels, number: usize| cpr::Scale {
-        stride,
-        channels,
-        window: cpr::Params::WINDOWS[number],
-        weight: cpr::Params::WEIGHTS[number],
-    };
-    let scales = vec![scale(8, 40, 0), scale(16, 112, 1)];
-    method(
-        "cpr",
-        "[Cascade patch retrieval](../src/methods/cpr/README.md), `--method cpr`. `scales` are those of the layers in use, here of the shipped \
-         network's without a learned branch; their `window` and `weight` can be set, all scales at a time.",
-        json!(cpr::Params::new(1, scales, false)),
-        &cpr::Params::DECIDED,
-        "cpr::Params",
-    )?;
-    method(
-        "patchcore",
-        "[PatchCore](../src/methods/patchcore/README.md), `--method patchcore`.",
-        json!(patchcore::Params::default()),
-        &patchcore::Params::DECIDED,
-        "patchcore::Params",
-    )?;
-    let layer = |stride, channels| hetmm::Layer { stride, channels };
-    method(
-        "hetmm",
-        "[Template mutual matching](../src/methods/hetmm/README.md), `--method hetmm`.",
-        json!(hetmm::Params::new(1, vec![layer(4, 24), layer(8, 40), layer(16, 112)])),
-        &hetmm::Params::DECIDED,
-        "hetmm::Params",
-    )?;
-    method(
-        "npad",
-        "[N-pad](../src/methods/npad/README.md), `--method npad`.",
-        json!(npad::Params::new(1, 4)),
-        &npad::Params::DECIDED,
-        "npad::Params",
-    )?;
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/efficientnet-lite0.onnx");
+    let backbone = Backbone::open(&models.to_string_lossy())?;
+    for Descriptor { name, title, training, .. } in METHODS {
+        let text = format!("[{title}](../src/methods/{name}/README.md), `--method {name}`.{}", training.note);
+        let defaults = (training.defaults)(&backbone)?;
+        method(name, &text, defaults, training.decided, &format!("{name}::Params"))?;
+    }
 
     let plans: Vec<Value> = [Preset::Standard, Preset::Fast, Preset::Faster]
         .into_iter()

@@ -6,10 +6,10 @@
 mod product;
 
 use gstanomaly::Error;
-use gstanomaly::bundle::{BANK, Bundle, GRAPH, Manifest};
+use gstanomaly::bundle::{BANK, Bundle, GRAPH};
 use gstanomaly::methods::cpr::train::Resume;
-use gstanomaly::methods::fitting::{Progress, update};
-use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
+use gstanomaly::methods::fitting::update;
+use gstanomaly::methods::{METHODS, cpr};
 use gstanomaly::network::Precision;
 use product::{
     FitOptions, Notes, Quiet, Stages, adding, defective, file, folder_of, good, judge_file, options,
@@ -21,8 +21,6 @@ const SIZE: (u32, u32) = (128, 96);
 /// Where the network's values are measured.
 const MEASURING: &str = "measuring the network's values";
 
-type Fit = fn(&FitOptions, &Path, &mut dyn Progress) -> gstanomaly::Result<Manifest>;
-
 fn in_bytes(name: &str) -> FitOptions {
     FitOptions { precision: Precision::Int8, ..options(name, SIZE) }
 }
@@ -30,10 +28,9 @@ fn in_bytes(name: &str) -> FitOptions {
 #[test]
 fn every_method_finds_the_defect_as_it_does_with_numbers() {
     let folder = scratch();
-    let methods: [(&str, Fit); 4] =
-        [("cpr", cpr::fit), ("patchcore", patchcore::fit), ("hetmm", hetmm::fit), ("npad", npad::fit)];
     let (good, bad) = (file(&good(1000), "good.png"), file(&defective(1001), "bad.png"));
-    for (name, fit) in methods {
+    for method in METHODS {
+        let (name, fit) = (method.name, method.training.fit);
         let (exact, rounded) = (folder.path().join(name), folder.path().join(format!("{name}-bytes")));
         let set: Vec<(String, String)> = match name {
             "npad" => vec![("channels".into(), "20".into())],

@@ -8,7 +8,7 @@ mod product;
 
 use gstanomaly::bundle::Manifest;
 use gstanomaly::methods::fitting::Progress;
-use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
+use gstanomaly::methods::{Descriptor, METHODS};
 use gstanomaly::network::Precision;
 use product::{FitOptions, Quiet, defective, file, good, options, scratch};
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ type Fit = fn(&FitOptions, &Path, &mut dyn Progress) -> gstanomaly::Result<Manif
 
 /// Every method in every precision, with the settings that make it small.
 fn each() -> impl Iterator<Item = (&'static str, Fit, Precision)> {
-    let methods: [(&str, Fit); 4] =
-        [("cpr", cpr::fit), ("patchcore", patchcore::fit), ("hetmm", hetmm::fit), ("npad", npad::fit)];
-    methods
-        .into_iter()
-        .flat_map(|(name, fit)| [Precision::F32, Precision::Int8].map(|precision| (name, fit, precision)))
+    let precisions = |method: &&Descriptor| {
+        let (name, fit): (_, Fit) = (method.name, method.training.fit);
+        [Precision::F32, Precision::Int8].map(|precision| (name, fit, precision))
+    };
+    METHODS.iter().flat_map(precisions)
 }
 
 /// Settings that `adtrain fit` has for a method, too.

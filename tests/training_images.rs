@@ -9,7 +9,7 @@ mod product;
 use gstanomaly::bundle::{LearnedImages, Manifest, TRAINING_SCORES, TrainingScores, read_manifest};
 use gstanomaly::evaluate::{OddParams, odd};
 use gstanomaly::methods::fitting::{FitOptions, Progress};
-use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
+use gstanomaly::methods::{Descriptor, METHODS, hetmm, patchcore};
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 use product::{FOLDER, Notes, defective, file, good, judge_file, options, scratch};
@@ -18,9 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 type Fit = fn(&FitOptions, &Path, &mut dyn Progress) -> gstanomaly::Result<Manifest>;
-
-const METHODS: [(&str, Fit); 4] =
-    [("cpr", cpr::fit), ("patchcore", patchcore::fit), ("hetmm", hetmm::fit), ("npad", npad::fit)];
 
 /// Good parts of a folder as it should be.
 const PARTS: u64 = 24;
@@ -105,7 +102,9 @@ fn fit(method: Fit, name: &str, data: &Path, exclude: &[&str]) -> (PathBuf, Mani
 static CLEAN: LazyLock<Vec<Manifest>> = LazyLock::new(|| {
     let folder = scratch();
     Folder::Clean.write(folder.path());
-    let one = |(name, method): &(&str, Fit)| fit(*method, &format!("clean-{name}"), folder.path(), &[]).1;
+    let one = |method: &&Descriptor| {
+        fit(method.training.fit, &format!("clean-{}", method.name), folder.path(), &[]).1
+    };
     METHODS.iter().map(one).collect()
 });
 
@@ -116,9 +115,9 @@ fn threshold_stays(kind: Folder) {
     let folder = scratch();
     kind.write(folder.path());
     let mut moved: Vec<String> = Vec::new();
-    for ((name, method), clean) in METHODS.iter().zip(CLEAN.iter()) {
+    for (Descriptor { name, training, .. }, clean) in METHODS.iter().zip(CLEAN.iter()) {
         let what = format!("{kind:?}-{name}").to_lowercase();
-        let (bundle, manifest, notes) = fit(*method, &what, folder.path(), &[]);
+        let (bundle, manifest, notes) = fit(training.fit, &what, folder.path(), &[]);
         let [found, expected] = [&manifest, clean].map(|manifest| manifest.calibration.threshold);
         println!("{what}: {found:.4}, clean {expected:.4}, {} twins", manifest.training.twins);
         if (found / expected - 1.0).abs() >= NEAR {
@@ -154,7 +153,7 @@ fn threshold_stays(kind: Folder) {
 fn every_image_five_times_is_learned_once() {
     threshold_stays(Folder::Copies);
     let manifest = |name: &str| read_manifest(&FOLDER.join(name)).unwrap();
-    for (name, _) in METHODS {
+    for Descriptor { name, .. } in METHODS {
         let (five, clean) = (manifest(&format!("copies-{name}")), manifest(&format!("clean-{name}")));
         assert_eq!(five.calibration, clean.calibration, "{name}");
     }
@@ -214,9 +213,9 @@ fn defective_parts_among_good_ones_stand_out() {
         contaminated(folder.path(), count, defects);
         let truth: HashSet<usize> =
             (0..defects as usize).map(|i| i * (count / defects) as usize + 3).collect();
-        for (name, method) in METHODS {
+        for Descriptor { name, training, .. } in METHODS {
             let what = format!("contaminated-{defects}-{name}");
-            let (bundle, manifest, _) = fit(method, &what, folder.path(), &[]);
+            let (bundle, manifest, _) = fit(training.fit, &what, folder.path(), &[]);
             let found = odd_ones(&bundle, &manifest);
             println!("{what}: {found:?} of {truth:?}, threshold {}", manifest.calibration.threshold);
             let right = found.intersection(&truth).count();
@@ -227,7 +226,7 @@ fn defective_parts_among_good_ones_stand_out() {
             // Without them the threshold is that of good parts again. A single one among fifty hardly moves it.
             let list: Vec<String> = truth.iter().map(|number| format!("{number:03}.png")).collect();
             let list: Vec<&str> = list.iter().map(String::as_str).collect();
-            let (_, without, _) = fit(method, &what, folder.path(), &list);
+            let (_, without, _) = fit(training.fit, &what, folder.path(), &list);
             assert_eq!(without.training.images, (count - defects) as usize);
             let least = if defects > 1 { 1.0 } else { 0.8 };
             assert!(least * without.calibration.threshold < manifest.calibration.threshold, "{what}");
@@ -254,8 +253,9 @@ fn what_is_excluded_is_not_learned_and_recorded() {
 
     let mut unknown = options("excluded", (128, 96));
     unknown.exclude = vec!["004_0.png".into(), "no-such.png".into()];
-    for (name, method) in METHODS {
-        let error = method(&unknown, &FOLDER.join("unknown"), &mut Notes::default()).unwrap_err().to_string();
+    for Descriptor { name, training, .. } in METHODS {
+        let error =
+            (training.fit)(&unknown, &FOLDER.join("unknown"), &mut Notes::default()).unwrap_err().to_string();
         assert!(error.contains("--exclude") && error.contains("no image to learn from"), "{name}: {error}");
     }
 }

@@ -124,7 +124,7 @@ impl Bundle {
         let graph = read(&path.join(GRAPH))?;
         let bank = Bank::open(&path.join(BANK))?;
         let found = [(GRAPH, sha256(&graph)), (BANK, bank.sha256())];
-        let method = crate::methods::open(&manifest, bank, path)?;
+        let method = crate::methods::open(&manifest, &bank, path)?;
         Ok(Self { path: path.to_owned(), manifest, method, graph, found, networks: Mutex::default() })
     }
 

@@ -24,7 +24,7 @@ pub(crate) use settings::plain;
 pub use spool::Spool;
 pub use twins::Twins;
 
-use super::{cpr, hetmm, patchcore};
+use super::{METHODS, find};
 use crate::bundle::{self, BackboneInfo, Bundle, Calibration, Exclusive, Manifest, Training};
 use crate::error::{Error, Result};
 use crate::frame::{Fit, InputSpec, ValueRange};
@@ -322,19 +322,18 @@ pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress)
     let alone = Exclusive::lock(path)?;
     let bundle = Bundle::open(alone.place())?;
     let before = bundle.manifest().clone();
-    let update = match before.method.as_str() {
-        cpr::NAME => cpr::update,
-        hetmm::NAME => hetmm::update,
-        patchcore::NAME => patchcore::update,
-        other => {
-            return Err(Error::Setting(format!(
-                "{}: a bundle of {other} cannot be updated, only one of {}, {} or {}; fit it again with the new images",
-                path.display(),
-                cpr::NAME,
-                hetmm::NAME,
-                patchcore::NAME
-            )));
-        }
+    let Some(update) = find(&before.method).and_then(|method| method.training.update) else {
+        let known: Vec<&str> = METHODS
+            .iter()
+            .filter(|method| method.training.update.is_some())
+            .map(|method| method.name)
+            .collect();
+        return Err(Error::Setting(format!(
+            "{}: a bundle of {} cannot be updated, only one of {}; fit it again with the new images",
+            path.display(),
+            before.method,
+            known.join(", ")
+        )));
     };
     let mut images = ImageSet::beyond(&bundle, options, progress)?;
     if images.is_empty() {

@@ -1,6 +1,7 @@
 //! The methods: what is retrieved for a frame's features, and how that becomes a map and a score.
 //!
-//! A method is one folder. It implements [`Method`]; the elements and `adtrain` only know [`Retriever`] and [`Scorer`].
+//! A method is one folder and one line in [`METHODS`]. It implements [`Method`]; the elements and `adtrain` only know [`Retriever`] and
+//! [`Scorer`].
 
 mod anomaly;
 pub mod cpr;
@@ -11,21 +12,23 @@ pub mod hetmm;
 mod level;
 pub mod npad;
 pub mod patchcore;
+mod registry;
 mod retrieval;
 
 pub use anomaly::{Anomaly, IgnoreMask, Region, ScoreOptions, Scorer};
 pub use decision::Decision;
 pub use level::Level;
+pub(crate) use registry::open;
+pub use registry::{Descriptor, METHODS, find};
+#[cfg(feature = "train")]
+pub use registry::{Flag, Training};
 pub use retrieval::{DistanceMap, Neighbour, Retrieval, Retriever};
 
-use crate::bundle::{Bank, Manifest};
 use crate::error::{Error, Result};
 use crate::kernels::finite::all_finite;
 use crate::network::{FeatureMap, OutputSpec};
 use crate::pool::Pooled;
-use serde::de::DeserializeOwned;
 use std::fmt::Debug;
-use std::path::Path;
 use std::sync::Arc;
 
 /// A method with its bank, shared by all streams.
@@ -98,48 +101,4 @@ fn check_finite(maps: &[FeatureMap]) -> Result<()> {
             "the network has made values that are not finite numbers; the bundle's scaling of pixels or its graph is wrong".into(),
         )),
     }
-}
-
-/// Makes the method that `manifest` names, with the bank of the bundle in `path`.
-///
-/// # Errors
-/// If the method is unknown, a parameter is out of range or the bank does not fit the parameters.
-pub(crate) fn open(manifest: &Manifest, bank: Bank, path: &Path) -> Result<Arc<dyn Method>> {
-    let file = path.join(crate::bundle::MANIFEST);
-    let input = &manifest.input;
-    match manifest.method.as_str() {
-        cpr::NAME => {
-            let params: cpr::Params = params(manifest, &file)?;
-            checked(params.check(input), &file)?;
-            Ok(Arc::new(cpr::Cpr::open(params, input, &bank)?))
-        }
-        hetmm::NAME => {
-            let params: hetmm::Params = params(manifest, &file)?;
-            checked(params.check(input), &file)?;
-            Ok(Arc::new(hetmm::Hetmm::open(params, input, &bank)?))
-        }
-        npad::NAME => {
-            let params: npad::Params = params(manifest, &file)?;
-            checked(params.check(input), &file)?;
-            Ok(Arc::new(npad::Npad::open(params, input, &bank)?))
-        }
-        patchcore::NAME => {
-            let params: patchcore::Params = params(manifest, &file)?;
-            checked(params.check(input), &file)?;
-            Ok(Arc::new(patchcore::PatchCore::open(params, input, &bank)?))
-        }
-        other => {
-            let known = [cpr::NAME, hetmm::NAME, npad::NAME, patchcore::NAME].join(", ");
-            Err(Error::file(&file, format!("unknown method '{other}'; this version knows {known}")))
-        }
-    }
-}
-
-/// The parameters of a method as the manifest has them.
-fn params<P: DeserializeOwned>(manifest: &Manifest, file: &Path) -> Result<P> {
-    serde_json::from_value(manifest.params.clone()).map_err(|e| Error::file(file, format!("params: {e}")))
-}
-
-fn checked(found: Result<(), String>, file: &Path) -> Result<()> {
-    found.map_err(|problem| Error::file(file, format!("params: {problem}")))
 }

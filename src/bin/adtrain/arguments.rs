@@ -4,14 +4,15 @@ pub use crate::common::hardware::Hardware;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
-use gstanomaly::bundle::{Bundle, Manifest, open_shared};
+use gstanomaly::bundle::{Bundle, open_shared};
 use gstanomaly::cascade::Cascade;
 use gstanomaly::frame::Fit;
-use gstanomaly::methods::fitting::{FitOptions, Foreground, InputSize, PixelRange, Progress};
-use gstanomaly::methods::{cpr, hetmm, npad, patchcore};
+use gstanomaly::methods::fitting::{Foreground, InputSize, PixelRange};
+use gstanomaly::methods::{Descriptor, Flag, METHODS};
 use gstanomaly::network::Precision;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 impl Hardware {
     /// Opens a bundle and makes it ready to inspect.
@@ -28,16 +29,42 @@ impl Hardware {
 }
 
 /// A method that can be fitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Method {
-    /// Cascade patch retrieval
-    Cpr,
-    /// A coreset of normal patches
-    Patchcore,
-    /// Template mutual matching
-    Hetmm,
-    /// Neighbouring pixels' distributions
-    Npad,
+#[derive(Clone, Copy, Debug)]
+pub struct Method(&'static Descriptor);
+
+/// Two entries of the registry never have the same name.
+impl PartialEq for Method {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Method {}
+
+impl Deref for Method {
+    type Target = Descriptor;
+
+    fn deref(&self) -> &Descriptor {
+        self.0
+    }
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self(METHODS[0])
+    }
+}
+
+static ALL: LazyLock<Vec<Method>> = LazyLock::new(|| METHODS.iter().copied().map(Method).collect());
+
+impl ValueEnum for Method {
+    fn value_variants<'a>() -> &'a [Self] {
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name).help(self.summary))
+    }
 }
 
 /// A method, or the choice of one.
@@ -49,10 +76,14 @@ pub enum MethodArgument {
     Named(Method),
 }
 
+static ARGUMENTS: LazyLock<Vec<MethodArgument>> = LazyLock::new(|| {
+    let named = ALL.iter().copied().map(MethodArgument::Named);
+    std::iter::once(MethodArgument::Auto).chain(named).collect()
+});
+
 impl ValueEnum for MethodArgument {
     fn value_variants<'a>() -> &'a [Self] {
-        use Method::{Cpr, Hetmm, Npad, Patchcore};
-        &[Self::Auto, Self::Named(Cpr), Self::Named(Patchcore), Self::Named(Hetmm), Self::Named(Npad)]
+        &ARGUMENTS
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
@@ -65,35 +96,74 @@ impl ValueEnum for MethodArgument {
     }
 }
 
-impl Method {
-    /// Whether the settings of `options` can be used with its images; nothing is learned yet.
-    pub fn check(self, options: &FitOptions) -> gstanomaly::Result<()> {
-        match self {
-            Self::Cpr => cpr::check(options),
-            Self::Patchcore => patchcore::check(options),
-            Self::Hetmm => hetmm::check(options),
-            Self::Npad => npad::check(options),
-        }
+/// The help of `--layers`.
+pub fn layers_help() -> String {
+    let each: Vec<String> =
+        METHODS.iter().map(|method| format!("{}: {}", method.name, method.training.layers)).collect();
+    format!("Layers of the backbone; {}", each.join("; "))
+}
+
+/// Settings of single methods that have a flag of their own.
+#[derive(Clone, Debug, Default)]
+pub struct MethodFlags(Vec<(Method, &'static Flag, String)>);
+
+impl MethodFlags {
+    /// The flag that was given first, if one was.
+    pub fn first(&self) -> Option<&'static str> {
+        self.0.first().map(|(_, flag, _)| flag.name)
     }
 
-    /// Fits a bundle of it to the good images of `options` and writes it to `out`.
-    pub fn fit(
-        self,
-        options: &FitOptions,
-        out: &Path,
-        progress: &mut dyn Progress,
-    ) -> gstanomaly::Result<Manifest> {
-        match self {
-            Self::Cpr => cpr::fit(options, out, progress),
-            Self::Patchcore => patchcore::fit(options, out, progress),
-            Self::Hetmm => hetmm::fit(options, out, progress),
-            Self::Npad => npad::fit(options, out, progress),
-        }
+    /// What was given, as settings of `chosen`.
+    ///
+    /// # Errors
+    /// If a flag is that of another method.
+    pub fn of(&self, chosen: Method) -> anyhow::Result<Vec<(&'static Flag, String)>> {
+        let own = self.0.iter().map(|(method, flag, value)| {
+            anyhow::ensure!(
+                *method == chosen,
+                "--{} is a setting of {}, not of {}",
+                flag.name,
+                method.name,
+                chosen.name
+            );
+            Ok((*flag, value.clone()))
+        });
+        own.collect()
+    }
+}
+
+/// The flags of all methods.
+fn flags() -> impl Iterator<Item = (Method, &'static Flag)> {
+    ALL.iter().flat_map(|method| method.0.training.flags.iter().map(|flag| (*method, flag)))
+}
+
+impl clap::Args for MethodFlags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        flags().fold(command, |command, (method, flag)| {
+            let argument = clap::Arg::new(flag.name)
+                .long(flag.name)
+                .value_name(flag.value_name)
+                .help(format!("{}: {}", method.name, flag.help))
+                .value_parser(flag.read);
+            command.arg(argument)
+        })
     }
 
-    /// What it is called on the command line.
-    pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().into())
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for MethodFlags {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        let given = flags()
+            .filter_map(|(method, flag)| Some((method, flag, matches.get_one::<String>(flag.name)?.clone())));
+        Ok(Self(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 
@@ -166,22 +236,6 @@ impl From<ForegroundArgument> for Foreground {
     }
 }
 
-/// How the nearest patch of a bank is searched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum IndexArgument {
-    /// By comparing with all
-    Exact,
-    /// By a graph that leads to it
-    Approximate,
-}
-
-impl IndexArgument {
-    /// The value as [`setting`] takes it.
-    pub fn value(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| format!("\"{}\"", value.get_name()))
-    }
-}
-
 /// Reads `WxH` or `auto`.
 pub fn input_size(text: &str) -> Result<InputSize, String> {
     if text == "auto" {
@@ -227,15 +281,6 @@ pub fn contrast(text: &str) -> Result<f32, String> {
 pub fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as neighbours=5")?;
     Ok((name.trim().into(), value.trim().into()))
-}
-
-/// Reads a number of sheets, or all; the value as [`setting`] takes it.
-pub fn sheets(text: &str) -> Result<String, String> {
-    match (text, text.parse::<usize>()) {
-        ("all" | "null", _) => Ok("null".into()),
-        (_, Ok(2..)) => Ok(text.into()),
-        _ => Err("expected a number of sheets, such as 60 and at least 2, or all".into()),
-    }
 }
 
 /// The last part of a path, with what `.` and `..` stand for.

@@ -7,6 +7,7 @@ use crate::eval::judge::shown_part;
 use crate::learning::Settings;
 use crate::overlay;
 use anyhow::Context;
+use clap::ValueEnum;
 use gstanomaly::bundle::Bundle;
 use gstanomaly::cascade::Cascade;
 use gstanomaly::dataset::at_input;
@@ -34,12 +35,12 @@ const MOST_HELD_OUT: usize = 24;
 const MARGIN: f64 = 0.1;
 
 /// The candidates with their settings; the first is taken unless another is clearly better.
-fn candidates() -> [(Method, Settings); 3] {
-    [
-        (Method::Cpr, Settings::new()),
-        (Method::Patchcore, vec![("coreset".into(), "0.01".into())]),
-        (Method::Hetmm, Settings::new()),
-    ]
+fn candidates() -> Vec<(Method, Settings)> {
+    let settings = |method: &Method| {
+        let set = method.training.candidate?.iter().map(|&(name, value)| (name.into(), value.into()));
+        Some((*method, set.collect()))
+    };
+    Method::value_variants().iter().filter_map(settings).collect()
 }
 
 /// What was found of a candidate.
@@ -68,7 +69,7 @@ pub struct Choice {
 
 impl Choice {
     fn first() -> Self {
-        let [(method, set), ..] = candidates();
+        let (method, set) = candidates().swap_remove(0);
         Self { method, set, trials: Vec::new() }
     }
 }
@@ -80,7 +81,7 @@ pub fn choose(options: &FitOptions, console: &mut Console) -> anyhow::Result<Cho
         let choice = Choice::first();
         console.note(&format!(
             "method: {} ({} good images are too few to try others on them, which takes {LEAST_IMAGES}; --method says which)",
-            choice.method.name(),
+            choice.method.name,
             images.len()
         ));
         return Ok(choice);
@@ -97,18 +98,18 @@ pub fn choose(options: &FitOptions, console: &mut Console) -> anyhow::Result<Cho
     for (method, set) in &candidates {
         let start = Instant::now();
         let options = FitOptions { set: set.clone(), scratch: scratch.path().into(), ..options.clone() };
-        let out = scratch.path().join(method.name());
-        let mut quiet = Quiet { console, method: method.name() };
-        let manifest = method.fit(&options, &out, &mut quiet);
+        let out = scratch.path().join(method.name);
+        let mut quiet = Quiet { console, method: method.name.into() };
+        let manifest = (method.training.fit)(&options, &out, &mut quiet);
         manifest
-            .with_context(|| format!("trying {} to choose a method (--method says which)", method.name()))?;
+            .with_context(|| format!("trying {} to choose a method (--method says which)", method.name))?;
         let bundle = Arc::new(Bundle::open(&out)?);
         let mut cascade = Cascade::new(bundle, options.device, options.threads)?;
-        let (auroc, average_precision) = held_out.judge(&mut cascade, &method.name(), console)?;
+        let (auroc, average_precision) = held_out.judge(&mut cascade, method.name, console)?;
         drop(cascade);
         std::fs::remove_dir_all(&out)?;
         trials.push(Trial {
-            method: method.name(),
+            method: method.name.into(),
             auroc,
             average_precision,
             seconds: start.elapsed().as_secs_f64(),
@@ -126,7 +127,7 @@ pub fn choose(options: &FitOptions, console: &mut Console) -> anyhow::Result<Cho
     };
     console.note(&format!(
         "method: {} ({why} on {} good images held out and small defects drawn into them: image AUROC / pixel AP {}; --method says which)",
-        method.name(),
+        method.name,
         held_out.paths.len(),
         figures.join(", ")
     ));

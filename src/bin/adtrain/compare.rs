@@ -127,7 +127,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     // A slip of the finger is not to come to light after an hour.
     for entry in &arguments.methods.0 {
         let checked = options(arguments, entry, &out.join(entry.bundle_name()))
-            .and_then(|options| Ok(entry.method.check(&options)?));
+            .and_then(|options| Ok((entry.method.training.check)(&options)?));
         checked.with_context(|| entry.text.clone())?;
     }
     std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
@@ -193,7 +193,7 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
         anyhow::ensure!(
             arguments.methods.0.iter().any(|entry| entry.method == *method),
             "--set {0}.{name}: {0} is not compared; add it to --methods",
-            method.name()
+            method.name
         );
     }
     arguments::fit_of(arguments.fit, arguments.resize)?;
@@ -248,7 +248,7 @@ fn fit_and_measure(arguments: &Arguments, entry: &Entry, console: &mut Console) 
         true => None,
         false => {
             let start = Instant::now();
-            entry.method.fit(&options, &bundle, console)?;
+            (entry.method.training.fit)(&options, &bundle, console)?;
             Some(start.elapsed().as_secs_f64())
         }
     };
@@ -281,7 +281,7 @@ fn options(arguments: &Arguments, entry: &Entry, bundle: &Path) -> anyhow::Resul
     }
     // A method without a foreground refuses to be asked for one; here it is asked of those that have it.
     let foreground =
-        if entry.method == Method::Cpr { arguments.foreground } else { ForegroundArgument::Auto };
+        if entry.method.training.foreground { arguments.foreground } else { ForegroundArgument::Auto };
     Ok(FitOptions {
         name: dataset.clone(),
         data: arguments.data.clone(),

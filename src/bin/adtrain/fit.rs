@@ -1,7 +1,7 @@
 //! `adtrain fit`.
 
 use crate::arguments::{
-    self, FitArgument, ForegroundArgument, Hardware, IndexArgument, Method, MethodArgument, PrecisionArgument,
+    self, FitArgument, ForegroundArgument, Hardware, Method, MethodArgument, MethodFlags, PrecisionArgument,
 };
 use crate::choice::{self, Choice};
 use crate::console::{self, Console};
@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(long, value_name = "IMAGE|@FILE")]
     exclude: Vec<String>,
     /// How to compare with what is normal
-    #[arg(long, value_enum, default_value = "cpr")]
+    #[arg(long, value_enum, default_value = Method::default().name)]
     method: MethodArgument,
     /// The bundle to write: a new folder, or a bundle to replace
     #[arg(long, value_name = "BUNDLE")]
@@ -39,9 +39,7 @@ pub struct Arguments {
     /// Network that the features come from: a name from 'adtrain backbones', or an ONNX file with its card
     #[arg(long, default_value = "efficientnet-lite0", value_name = "NAME|FILE")]
     backbone: String,
-    /// Layers of the backbone: up to four for cpr, two for patchcore [default: those that its card names, others for a learned branch
-    /// than for raw features], up to three for hetmm and npad [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "A,B,..")]
+    #[arg(long, value_delimiter = ',', value_name = "A,B,..", help = arguments::layers_help())]
     layers: Vec<String>,
     /// What the network computes with
     #[arg(long, value_enum, default_value = "f32")]
@@ -67,16 +65,8 @@ pub struct Arguments {
     /// Weight what belongs to the object higher than the ground it lies on
     #[arg(long, value_enum, default_value = "auto")]
     foreground: ForegroundArgument,
-    /// patchcore: share of all patches that the bank keeps [default: 0.1]
-    #[arg(long, value_name = "SHARE")]
-    coreset: Option<f64>,
-    /// patchcore: how the nearest patch of the bank is searched for: by comparing with all, or, for banks of ten thousand to a hundred
-    /// thousand rows, by an index that finds it in 99 % of cases [default: exact]
-    #[arg(long, value_enum)]
-    index: Option<IndexArgument>,
-    /// hetmm: templates that the good images are reduced to, or all; the same as --set sheets=N
-    #[arg(long, value_parser = arguments::sheets, value_name = "N|all")]
-    sheets: Option<String>,
+    #[command(flatten)]
+    flags: MethodFlags,
     /// Set a parameter of the method, such as neighbours=5, or of the learned branch, such as learning.samples.queries=1200; can be
     /// given again
     #[arg(long, value_parser = arguments::setting, value_name = "NAME=VALUE")]
@@ -122,7 +112,7 @@ goes on and ends with the same bundle as if nothing had happened.";
 pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
     let start = Instant::now();
     let method = arguments.named_method()?;
-    let (learning, set) = settings(arguments, method.unwrap_or(Method::Cpr))?;
+    let (learning, set) = settings(arguments, method.unwrap_or_default())?;
     let learning = arguments.learning.learning(&arguments.out, learning);
     arguments.hardware.prepare()?;
     let dataset = arguments::folder_name(&arguments.data);
@@ -160,7 +150,7 @@ pub fn run(arguments: &Arguments, console: &mut Console) -> anyhow::Result<()> {
         }
     };
     let mut maps = Maps::new(console, arguments.report.is_some());
-    let manifest = method.fit(&options, &arguments.out, &mut maps)?;
+    let manifest = (method.training.fit)(&options, &arguments.out, &mut maps)?;
     let found = Found::of(&arguments.out, &manifest)?;
     let reported = match (&arguments.report, &found) {
         (None, _) => Ok(()),
@@ -190,13 +180,14 @@ impl Arguments {
     /// If a setting that only some methods have is given for one that is to be chosen.
     fn named_method(&self) -> anyhow::Result<Option<Method>> {
         let own = [
-            ("--set", !self.set.is_empty()),
-            ("--layers", !self.layers.is_empty()),
-            ("--coreset", self.coreset.is_some()),
-            ("--index", self.index.is_some()),
-            ("--sheets", self.sheets.is_some()),
-            ("--foreground", self.foreground != ForegroundArgument::Auto),
-            ("settings of a learned branch", self.learning.are_given()),
+            ("--set".to_owned(), !self.set.is_empty()),
+            ("--layers".into(), !self.layers.is_empty()),
+            (
+                self.flags.first().map_or_else(String::new, |name| format!("--{name}")),
+                self.flags.first().is_some(),
+            ),
+            ("--foreground".into(), self.foreground != ForegroundArgument::Auto),
+            ("settings of a learned branch".into(), self.learning.are_given()),
         ];
         let named = match self.method {
             MethodArgument::Auto => None,
@@ -213,35 +204,26 @@ impl Arguments {
 
 /// Parameters of the learned branch that were set, and of the method, by `--set` or by a flag of its own.
 fn settings(arguments: &Arguments, chosen: Method) -> anyhow::Result<(Settings, Settings)> {
-    let own = [
-        ("coreset", "coreset", Method::Patchcore, arguments.coreset.map(|share| share.to_string())),
-        ("index", "index.kind", Method::Patchcore, arguments.index.map(IndexArgument::value)),
-        ("sheets", "sheets", Method::Hetmm, arguments.sheets.clone()),
-    ];
     let mut set = Vec::new();
-    for (flag, name, method, value) in own {
-        let Some(value) = value else { continue };
+    for (flag, value) in arguments.flags.of(chosen)? {
         anyhow::ensure!(
-            chosen == method,
-            "--{flag} is a setting of {}, not of {}",
-            method.name(),
-            chosen.name()
+            arguments.set.iter().all(|(other, _)| other != flag.setting),
+            "--{} and --set {} are the same setting: give one of them",
+            flag.name,
+            flag.setting
         );
-        anyhow::ensure!(
-            arguments.set.iter().all(|(other, _)| other != name),
-            "--{flag} and --set {name} are the same setting: give one of them"
-        );
-        set.push((name.into(), value));
+        set.push((flag.setting.into(), value));
     }
     let mut names = HashSet::new();
     for (name, _) in &arguments.set {
         anyhow::ensure!(names.insert(name), "--set {name} is given twice");
     }
     let (learning, own) = learning::split(arguments.set.iter().cloned());
-    set.extend(own.into_iter().map(|(name, value)| match (name.as_str(), value.as_str()) {
-        // As --sheets has it.
-        ("sheets", "all") => (name, "null".into()),
-        _ => (name, value),
+    set.extend(own.into_iter().map(|(name, value)| {
+        // As its flag has it.
+        let flag = chosen.training.flags.iter().find(|flag| flag.setting == name);
+        let value = flag.and_then(|flag| (flag.read)(&value).ok()).unwrap_or(value);
+        (name, value)
     }));
     Ok((learning, set))
 }

@@ -5,7 +5,7 @@ use crate::levels;
 use crate::training::{self, Found};
 use anyhow::Context;
 use gstanomaly::bundle::{Bundle, Manifest};
-use gstanomaly::methods::cpr;
+use gstanomaly::methods::find;
 use serde_json::Value;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -92,7 +92,9 @@ fn describe(manifest: &Manifest, odd: &[String]) -> String {
         line(if number == 0 { "stand out" } else { "" }, text.clone());
     }
     match branch {
-        None if manifest.method == cpr::NAME => line("learned branch", "none".into()),
+        None if find(&manifest.method).is_some_and(|method| method.training.learned_head) => {
+            line("learned branch", "none".into())
+        }
         None => {}
         Some(branch) => {
             let (steps, batch) = (training.steps, branch.batch);

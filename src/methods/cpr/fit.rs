@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::kernels::windowed::Shape;
 use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, in_bytes, with_precision};
 use crate::network::Network;
+use crate::network::backbone::Layer;
 use crate::network::graph::GraphBuilder;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,16 +64,7 @@ impl Draft {
             (true, false) => &card.default_layers,
         };
         let layers = options.backbone.layers_up_to(names, Params::MOST_SCALES)?;
-        let scales: Vec<Scale> = layers
-            .iter()
-            .zip(Params::WINDOWS.into_iter().zip(Params::WEIGHTS))
-            .map(|(layer, (window, weight))| Scale {
-                stride: layer.stride,
-                channels: layer.channels,
-                window,
-                weight,
-            })
-            .collect();
+        let scales = scales(&layers);
         let usual = Params::new(images.len(), scales.clone(), false);
         let params = options.apply(usual.clone(), &Params::DECIDED)?;
         let same = |(set, own): (&Scale, &Scale)| (set.stride, set.channels) == (own.stride, own.channels);
@@ -91,6 +83,18 @@ impl Draft {
         let objects = options.apply(usual.for_objects(), &Params::DECIDED)?;
         Ok(Self { images, names, shapes, params, possible, parts, objects })
     }
+}
+
+/// The scales of layers, finest first, with the windows and weights of the paper.
+pub(super) fn scales(layers: &[Layer]) -> Vec<Scale> {
+    let defaults = Params::WINDOWS.into_iter().zip(Params::WEIGHTS);
+    let scale = |(layer, (window, weight)): (&Layer, _)| Scale {
+        stride: layer.stride,
+        channels: layer.channels,
+        window,
+        weight,
+    };
+    layers.iter().zip(defaults).map(scale).collect()
 }
 
 /// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.

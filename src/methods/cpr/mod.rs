@@ -40,12 +40,40 @@ use crate::error::Result;
 use crate::frame::InputSpec;
 use crate::kernels::histogram::{Blocks, Comparison};
 use crate::kernels::windowed::Shape;
-use crate::methods::{Method, Retrieve, Score};
+#[cfg(feature = "train")]
+use crate::methods::Training;
+use crate::methods::{Descriptor, Method, Retrieve, Score};
 use crate::network::OutputSpec;
 use std::sync::Arc;
 
 /// The method's name in a bundle and on the command line.
 pub const NAME: &str = "cpr";
+
+/// The method's entry in the registry.
+pub(super) static METHOD: Descriptor = Descriptor {
+    name: NAME,
+    title: "Cascade patch retrieval",
+    summary: "Cascade patch retrieval",
+    open: |params, bank| Ok(Arc::new(Cpr::open(params.read(Params::check)?, params.input(), bank)?)),
+    #[cfg(feature = "train")]
+    training: Training {
+        check,
+        fit,
+        update: Some(update),
+        foreground: true,
+        learned_head: true,
+        layers: "up to four [default: those that the backbone's card names, others for a learned branch than for raw features]",
+        candidate: Some(&[]),
+        flags: &[],
+        defaults: |backbone| {
+            let layers = backbone.layers_up_to(&backbone.card.default_layers, Params::MOST_SCALES)?;
+            Ok(serde_json::json!(Params::new(1, fit::scales(&layers), false)))
+        },
+        decided: &Params::DECIDED,
+        note: " `scales` are those of the layers in use, here of the shipped network's without a learned branch; their `window` and `weight` \
+            can be set, all scales at a time.",
+    },
+};
 
 /// The method with its bank.
 #[derive(Debug)]

@@ -5,10 +5,10 @@
 
 use super::filling::Filling;
 use super::{Cpr, Params, judged};
-use crate::bundle::{BANK, Bank, Bundle, Exclusive, MANIFEST, Manifest, Staging};
+use crate::bundle::{BANK, Bank, Bundle, Exclusive, Manifest, Staging};
 use crate::error::{Error, Result};
-use crate::methods;
 use crate::methods::fitting::{ImageSet, Progress, Twins, UpdateOptions};
+use crate::methods::registry::BundleParams;
 use crate::network::lock;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub fn update(
     let mut staging = Staging::instead_of(alone)?;
     let path = bundle.path();
     let mut manifest = bundle.manifest().clone();
-    let mut params: Params = methods::params(&manifest, &path.join(MANIFEST))?;
+    let mut params: Params = BundleParams::new(&manifest, path).read(Params::check)?;
     let bank = Bank::open(&path.join(BANK))?;
     let old = Cpr::open(params.clone(), &manifest.input, &bank)?;
     let mut filling = Filling::from_bank(&old, &bank, &options.scratch)?;

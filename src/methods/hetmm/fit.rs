@@ -16,7 +16,7 @@ use crate::methods::fitting::{FitOptions, Fitted, ImageSet, Progress, Spool, Twi
 use crate::methods::{Method, Retrieved};
 use crate::network::graph::GraphBuilder;
 use crate::network::onnx::DataType;
-use crate::network::{FeatureMap, Network};
+use crate::network::{FeatureMap, Network, backbone};
 use crate::pool::Pooled;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,12 +47,15 @@ impl Draft {
         options.refuse_foreground_and_learning(NAME)?;
         let images = ImageSet::open(options, progress)?;
         let found = options.backbone.layers_up_to(&options.layers, Params::MOST_LAYERS)?;
-        let layers =
-            found.iter().map(|layer| Layer { stride: layer.stride, channels: layer.channels }).collect();
-        let params = options.apply(Params::new(images.len(), layers), &Params::DECIDED)?;
+        let params = options.apply(Params::new(images.len(), sizes(&found)), &Params::DECIDED)?;
         params.check(images.input()).map_err(Error::Setting)?;
         Ok(Self { images, names: found.into_iter().map(|layer| layer.name).collect(), params })
     }
+}
+
+/// Strides and channels of layers.
+pub(super) fn sizes(layers: &[backbone::Layer]) -> Vec<Layer> {
+    layers.iter().map(|layer| Layer { stride: layer.stride, channels: layer.channels }).collect()
 }
 
 /// Fits a bundle to the good images of `options` and writes it to `out`; returns the manifest as written.

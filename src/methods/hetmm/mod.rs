@@ -28,12 +28,49 @@ use crate::bundle::{Bank, Halves};
 use crate::error::Result;
 use crate::frame::InputSpec;
 use crate::kernels::windowed::Shape;
-use crate::methods::{Method, Retrieve, Score};
+use crate::methods::{Descriptor, Method, Retrieve, Score};
+#[cfg(feature = "train")]
+use crate::methods::{Flag, Training};
 use crate::network::OutputSpec;
 use std::sync::Arc;
 
 /// The method's name in a bundle and on the command line.
 pub const NAME: &str = "hetmm";
+
+/// The method's entry in the registry.
+pub(super) static METHOD: Descriptor = Descriptor {
+    name: NAME,
+    title: "Template mutual matching",
+    summary: "Template mutual matching",
+    open: |params, bank| Ok(Arc::new(Hetmm::open(params.read(Params::check)?, params.input(), bank)?)),
+    #[cfg(feature = "train")]
+    training: Training {
+        check,
+        fit,
+        update: Some(update),
+        foreground: false,
+        learned_head: false,
+        layers: "up to three [default: all]",
+        candidate: Some(&[]),
+        flags: &[Flag {
+            name: "sheets",
+            setting: "sheets",
+            value_name: "N|all",
+            help: "templates that the good images are reduced to, or all; the same as --set sheets=N",
+            read: |text| match (text, text.parse::<usize>()) {
+                ("all" | "null", _) => Ok("null".into()),
+                (_, Ok(2..)) => Ok(text.into()),
+                _ => Err("expected a number of sheets, such as 60 and at least 2, or all".into()),
+            },
+        }],
+        defaults: |backbone| {
+            let layers = backbone.layers_up_to(&[], Params::MOST_LAYERS)?;
+            Ok(serde_json::json!(Params::new(1, fit::sizes(&layers))))
+        },
+        decided: &Params::DECIDED,
+        note: "",
+    },
+};
 
 /// The method with its bank.
 #[derive(Debug)]

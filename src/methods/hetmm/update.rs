@@ -7,11 +7,12 @@
 use super::bank::{MAP_MEANS, Packed, SCORES, set_columns, tensors};
 use super::fit::{extract, score_without, to_floats};
 use super::{Hetmm, Params};
-use crate::bundle::{BANK, Bank, Bundle, Exclusive, MANIFEST, Manifest, Staging};
+use crate::bundle::{BANK, Bank, Bundle, Exclusive, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::evaluate::calibration::{self, Scores, calibrate};
+use crate::methods::Method;
 use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
-use crate::methods::{self, Method};
+use crate::methods::registry::BundleParams;
 use crate::network::Network;
 use half::slice::HalfFloatSliceExt;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub fn update(
     let mut staging = Staging::instead_of(alone)?;
     let path = bundle.path();
     let mut manifest = bundle.manifest().clone();
-    let mut params: Params = methods::params(&manifest, &path.join(MANIFEST))?;
+    let mut params: Params = BundleParams::new(&manifest, path).read(Params::check)?;
     let bank = Bank::open(&path.join(BANK))?;
     let old = Hetmm::open(params.clone(), &manifest.input, &bank)?;
     let mut scores = old_scores(&bank, manifest.training.images)?;

@@ -26,7 +26,7 @@ use rand_xoshiro::Xoshiro256Plus;
 use std::path::Path;
 
 /// Layers that the paper combines.
-const MOST_LAYERS: usize = 3;
+pub(super) const MOST_LAYERS: usize = 3;
 /// Averaged features that are clustered for each centroid.
 const CLUSTERED: usize = 5;
 /// Parts of the images that are left out in turn for calibration; of fewer than [`MANY`] images more parts, because each image left out

@@ -31,13 +31,40 @@ use crate::frame::InputSpec;
 use crate::kernels::centroids::Centroids;
 use crate::kernels::mahalanobis::{Gaussians, is_finite, packed_len};
 use crate::kernels::windowed::Shape;
-use crate::methods::{Method, Retrieve, Score};
+#[cfg(feature = "train")]
+use crate::methods::Training;
+use crate::methods::{Descriptor, Method, Retrieve, Score};
 use crate::network::OutputSpec;
 use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The method's name in a bundle and on the command line.
 pub const NAME: &str = "npad";
+
+/// The method's entry in the registry.
+pub(super) static METHOD: Descriptor = Descriptor {
+    name: NAME,
+    title: "N-pad",
+    summary: "Neighbouring pixels' distributions",
+    open: |params, bank| Ok(Arc::new(Npad::open(params.read(Params::check)?, params.input(), bank)?)),
+    #[cfg(feature = "train")]
+    training: Training {
+        check,
+        fit,
+        update: None,
+        foreground: false,
+        learned_head: false,
+        layers: "up to three [default: all]",
+        candidate: None,
+        flags: &[],
+        defaults: |backbone| {
+            let layers = backbone.layers_up_to(&[], fit::MOST_LAYERS)?;
+            Ok(serde_json::json!(Params::new(1, layers.first().map_or(1, |layer| layer.stride))))
+        },
+        decided: &Params::DECIDED,
+        note: "",
+    },
+};
 
 /// The method with its bank.
 #[derive(Debug)]

@@ -36,13 +36,59 @@ pub use update::update;
 use crate::bundle::{Bank, Halves};
 use crate::error::{Error, Result};
 use crate::frame::InputSpec;
-use crate::methods::{Method, Retrieve, Score};
+use crate::methods::{Descriptor, Method, Retrieve, Score};
+#[cfg(feature = "train")]
+use crate::methods::{Flag, Training};
 use crate::network::OutputSpec;
 use search::Search;
 use std::sync::Arc;
 
 /// The method's name in a bundle and on the command line.
 pub const NAME: &str = "patchcore";
+
+/// The method's entry in the registry.
+pub(super) static METHOD: Descriptor = Descriptor {
+    name: NAME,
+    title: "PatchCore",
+    summary: "A coreset of normal patches",
+    open: |params, bank| Ok(Arc::new(PatchCore::open(params.read(Params::check)?, params.input(), bank)?)),
+    #[cfg(feature = "train")]
+    training: Training {
+        check,
+        fit,
+        update: Some(update),
+        foreground: false,
+        learned_head: false,
+        layers: "two [default: those that the backbone's card names]",
+        candidate: Some(&[("coreset", "0.01")]),
+        flags: &[
+            Flag {
+                name: "coreset",
+                setting: "coreset",
+                value_name: "SHARE",
+                help: "share of all patches that the bank keeps [default: 0.1]",
+                read: |text| {
+                    let share = text.parse::<f64>().map_err(|_| "expected a share, such as 0.01")?;
+                    Ok(share.to_string())
+                },
+            },
+            Flag {
+                name: "index",
+                setting: "index.kind",
+                value_name: "exact|approximate",
+                help: "how the nearest patch of the bank is searched for: by comparing with all (exact), or, for banks of ten thousand to a \
+                    hundred thousand rows, by an index that finds it in 99 % of cases (approximate) [default: exact]",
+                read: |text| match text {
+                    "exact" | "approximate" => Ok(format!("\"{text}\"")),
+                    _ => Err("expected exact or approximate".into()),
+                },
+            },
+        ],
+        defaults: |_| Ok(serde_json::json!(Params::default())),
+        decided: &Params::DECIDED,
+        note: "",
+    },
+};
 
 /// The method with its bank.
 #[derive(Debug)]

@@ -10,11 +10,11 @@ use super::judged;
 use super::patches::{Patches, project};
 use super::rows::Rows;
 use super::{IMAGES, PATCHES, Params, SCORES};
-use crate::bundle::{BANK, Bank, Bundle, Exclusive, MANIFEST, Manifest, Staging};
+use crate::bundle::{BANK, Bank, Bundle, Exclusive, Manifest, Staging};
 use crate::error::{Error, Result};
 use crate::kernels::nearest::{Found, Nearest, Space};
-use crate::methods;
 use crate::methods::fitting::{ImageSet, Progress, UpdateOptions};
+use crate::methods::registry::BundleParams;
 use crate::network::lock;
 
 /// Fewer scores of images say less of how good ones differ than views of a single one do.
@@ -34,7 +34,7 @@ pub fn update(
     let mut staging = Staging::instead_of(alone)?;
     let path = bundle.path();
     let mut manifest = bundle.manifest().clone();
-    let mut params: Params = methods::params(&manifest, &path.join(MANIFEST))?;
+    let mut params: Params = BundleParams::new(&manifest, path).read(Params::check)?;
     let bank = Bank::open(&path.join(BANK))?;
     let dimension = params.embedding.aggregated;
     let mut rows = Rows::new(

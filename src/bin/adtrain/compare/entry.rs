@@ -1,6 +1,6 @@
 //! What is compared: a method, with what makes it different from the others.
 
-use crate::arguments::{self, IndexArgument, Method, PrecisionArgument};
+use crate::arguments::{self, Method, PrecisionArgument};
 use crate::learning::PresetArgument;
 use clap::ValueEnum;
 use gstanomaly::methods::fitting::InputSize;
@@ -100,15 +100,17 @@ pub fn set(text: &str) -> Result<(Method, (String, String)), String> {
 
 fn method(name: &str) -> Result<Method, String> {
     Method::from_str(name, false).map_err(|_| {
-        let known: Vec<String> = Method::value_variants().iter().map(|method| method.name()).collect();
+        let known: Vec<&str> = Method::value_variants().iter().map(|method| method.name).collect();
         format!("unknown method '{name}'; there are: {}", known.join(", "))
     })
 }
 
 fn preset(method: Method, name: &str) -> Result<PresetArgument, String> {
     match PresetArgument::from_str(name, false) {
-        Ok(_) if method != Method::Cpr => {
-            Err(format!("'{name}' is a preset of cpr, {} has none", method.name()))
+        Ok(_) if !method.training.learned_head => {
+            let others = Method::value_variants().iter().filter(|method| method.training.learned_head);
+            let others: Vec<&str> = others.map(|method| method.name).collect();
+            Err(format!("'{name}' is a preset of {}, {} has none", others.join(", "), method.name))
         }
         Ok(preset) => Ok(preset),
         Err(_) => Err(format!(
@@ -127,15 +129,13 @@ fn precision(name: &str) -> Result<PrecisionArgument, String> {
 
 /// A parameter of a method; what `adtrain fit` has a flag for is read as that flag reads it.
 fn setting(method: Method, name: &str, value: &str) -> Result<(String, String), String> {
-    Ok(match (method, name) {
-        (Method::Hetmm, "sheets") => (name.into(), arguments::sheets(value)?),
-        (Method::Patchcore, "index") => {
-            let kind = IndexArgument::from_str(value, false)
-                .map_err(|_| format!("index '{value}': expected exact or approximate"))?;
-            ("index.kind".into(), kind.value())
+    match method.training.flags.iter().find(|flag| flag.name == name) {
+        Some(flag) => {
+            let value = (flag.read)(value).map_err(|problem| format!("{name} '{value}': {problem}"))?;
+            Ok((flag.setting.into(), value))
         }
-        _ => (name.into(), value.into()),
-    })
+        None => Ok((name.into(), value.into())),
+    }
 }
 
 impl Entry {
@@ -155,7 +155,7 @@ mod tests {
     fn an_entry_has_a_method_a_preset_and_settings() {
         assert_eq!(parse("npad:contrast=2.2").unwrap().contrast, 2.2);
         let entry = parse("cpr:faster:size=64x96:neighbours=5:layers=a+b:precision=int8").unwrap();
-        assert_eq!((entry.method, entry.preset), (Method::Cpr, PresetArgument::Faster));
+        assert_eq!((entry.method.name, entry.preset), ("cpr", PresetArgument::Faster));
         assert_eq!(entry.size, Some(InputSize::Fixed(64, 96)));
         assert_eq!(entry.set, [("neighbours".into(), "5".into())]);
         assert_eq!(

@@ -58,7 +58,7 @@ fn same(entry: &Entry, options: &FitOptions, manifest: &Manifest) -> Result<(), 
     let Manifest { method, preset, backbone, training, calibration, .. } = manifest;
     let differs = |what: &str| Err(other(what));
     let expected_preset = options.learning.as_ref().map(|learning| learning.preset.name());
-    if *method != entry.method.name() {
+    if *method != entry.method.name {
         return differs("method");
     }
     if expected_preset.is_some_and(|expected| preset != expected)
