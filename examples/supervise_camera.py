@@ -11,6 +11,7 @@ publishes goes on, and says that it was interrupted and when it is back. It need
 """
 
 import argparse
+import os
 import sys
 import threading
 import time
@@ -229,7 +230,13 @@ def main():
 
 
 if __name__ == "__main__":
+    status = 0
     try:
         main()
     except (RuntimeError, gi.repository.GLib.Error) as error:
-        sys.exit(f"supervise_camera: {error}")
+        print(f"supervise_camera: {error}", file=sys.stderr)
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A thread that still stops a source holds locks of GStreamer, which the interpreter's own end would wait for.
+    os._exit(status)

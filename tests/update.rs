@@ -219,7 +219,10 @@ fn an_update_that_fails_leaves_the_bundle_as_it_was() {
     let other = fit_method(npad::fit, "not-updated", &settings, None).unwrap();
     let new = folder_of(&[good(250)]);
     let error = update(&other, &adding(new.path()), &mut Quiet).unwrap_err().to_string();
-    assert!(error.contains("npad cannot be updated") && error.contains("cpr, hetmm or patchcore"), "{error}");
+    assert!(
+        error.contains("npad cannot be updated") && error.contains("only those of cpr, patchcore, hetmm;"),
+        "{error}"
+    );
 }
 
 /// The files of a bundle.

@@ -329,7 +329,7 @@ pub fn update(path: &Path, options: &UpdateOptions, progress: &mut dyn Progress)
             .map(|method| method.name)
             .collect();
         return Err(Error::Setting(format!(
-            "{}: a bundle of {} cannot be updated, only one of {}; fit it again with the new images",
+            "{}: a bundle of {} cannot be updated, only those of {}; fit it again with the new images",
             path.display(),
             before.method,
             known.join(", ")
