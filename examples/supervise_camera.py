@@ -164,7 +164,6 @@ class Supervisor:
         self.attempt = now + self.pause
         self.pause = min(2 * self.pause, self.arguments.longest_pause)
 
-
     def take_away(self):
         """Removes the source and stops it on a thread of its own: the rtspsrc of GStreamer 1.22 may never stop if it is told so while
         it tries to connect anew by itself."""

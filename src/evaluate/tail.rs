@@ -7,7 +7,7 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 /// Quantiles of the scores that their spread above the median is estimated from. A few odd images lie beyond both.
 const SPREAD: [f64; 2] = [0.84, 0.95];
 /// Degrees of freedom of the tail: scores of good images have a slightly heavier one than a log-normal distribution. With 20, the share of
-/// good images held out above a level was the promised one over 15 products (docs/training-images.md).
+/// good images held out above a level was the promised one over 15 products (docs/methods.md).
 const FREEDOM: f64 = 20.0;
 /// Of few images the spread itself is uncertain, which fewer degrees of freedom allow for: a quarter of their number, at least three.
 const FEWEST_FREEDOM: f64 = 3.0;
